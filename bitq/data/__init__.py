@@ -1,0 +1,1 @@
+"""Datasets as integer arrays: one file per dataset, bounded and verified reading, splits that do not leak."""

@@ -1,0 +1,3 @@
+"""The configs of all datasets and the registry that joins them to their code; nothing heavy is imported."""
+
+from __future__ import annotations
