@@ -7,9 +7,9 @@ refused here, before any work starts, with the full key and the allowed range.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, fields, is_dataclass
-from typing import Any
+from typing import Any, cast
 
 from bitq.core.errors import ConfigError, nearest
 
@@ -44,10 +44,10 @@ def validate(config: Any, path: str = "") -> None:
         if check is not None:
             check(path)
     elif isinstance(config, Mapping):
-        for name, value in config.items():
-            validate(value, f"{path}.{name}" if path else str(name))
+        for name, value in cast("Mapping[str, Any]", config).items():
+            validate(value, f"{path}.{name}" if path else name)
     elif isinstance(config, list | tuple):
-        for index, value in enumerate(config):
+        for index, value in enumerate(cast("Sequence[Any]", config)):
             validate(value, f"{path}[{index}]")
     elif isinstance(config, float) and not math.isfinite(config):
         raise ConfigError(f"{path}: must be finite, got {config}.")

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def inside(folder: Path, name: str) -> Path:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[bool]:
+def locked(path: Path) -> Generator[bool]:
     """Hold an exclusive lock on a file for as long as the block runs.
 
     The system frees the lock when the process ends in any way, so a free lock proves that its owner is gone.

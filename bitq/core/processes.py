@@ -93,7 +93,7 @@ def run_tool(
 class Done(NamedTuple):
     """One finished job: its place in the list of arguments, and its result or its error."""
 
-    index: int
+    number: int
     result: Any
     error: Exception | None
 

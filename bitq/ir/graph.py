@@ -1,0 +1,43 @@
+"""A full-integer program: its input, its operations in order, its outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bitq.ir.ops import AvgPool, Conv, Dense, Op, Requantize
+from bitq.ir.types import Rescale, TensorType, Weights
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Operations in execution order.
+
+    Attributes:
+        name: a C identifier; prefix of every symbol of the generated code.
+        input: type of the caller's input; always INT8.
+        input_name: name of the value that the first operation reads.
+        ops: each reads values made before it.
+        outputs: names of the values that are handed to the caller, INT32, one after the other.
+        winner: name of the `ArgMax` whose result the entry point returns, or None.
+    """
+
+    name: str
+    input: TensorType
+    ops: tuple[Op, ...]
+    outputs: tuple[str, ...]
+    winner: str | None = None
+    input_name: str = "input"
+
+    def types(self) -> dict[str, TensorType]:
+        """Return the type of every value, the input included."""
+        return {self.input_name: self.input, **{op.name: op.out for op in self.ops}}
+
+
+def weights_of(op: Op) -> Weights | None:
+    """Return the weights of an operation that has some."""
+    return op.weights if isinstance(op, Dense | Conv) else None
+
+
+def rescale_of(op: Op) -> Rescale | None:
+    """Return the rescale of an operation that has one."""
+    return op.rescale if isinstance(op, Dense | Conv | AvgPool | Requantize) else None
