@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 from bitq.core.errors import ConfigError, nearest
 from bitq.core.fields import choice, number
@@ -56,8 +56,8 @@ class MnistConfig:
     """
 
     name: str = "mnist"
-    root: Optional[str] = None
-    limit: Optional[int] = number(None, 20, 60_000, "rows")
+    root: str | None = None
+    limit: int | None = number(None, 20, 60_000, "rows")
     seed: int = number(0, 0, 2**31 - 1)
     train_on_validation: bool = False
     files: list[RemoteFile] = field(default_factory=list[RemoteFile])
@@ -85,7 +85,7 @@ class Face2WakeConfig:
     """
 
     name: str = "face2wake"
-    root: Optional[str] = None
+    root: str | None = None
     source: str = choice("auto", ("auto", "recordings", "simulated"))
     corpora: list[str] = field(default_factory=lambda: list(CORPORA))
     negatives_per_positive: float = number(10.0, 0.1, 1000.0)
@@ -136,7 +136,7 @@ class ArraysConfig:
     duplicates: str = choice("refuse", ("refuse", "allow"))
     license: str = "not stated"
     redistributable: bool = False
-    rate_hz: Optional[float] = number(None, 1e-6, 1e9, "Hz")
+    rate_hz: float | None = number(None, 1e-6, 1e9, "Hz")
     channels: list[str] = field(default_factory=list[str])
     units: str = ""
 

@@ -17,8 +17,8 @@ def digits(config: DigitsConfig) -> Dataset:
     from sklearn.model_selection import train_test_split
 
     images, labels = load_digits(return_X_y=True)
-    x = (15 * images - 120).astype(np.int8).reshape(-1, 1, 8, 8)
-    y = labels.astype(np.int64)
+    x = (15 * np.asarray(images) - 120).astype(np.int8).reshape(-1, 1, 8, 8)
+    y = np.asarray(labels, np.int64)
     train, rest = train_test_split(np.arange(len(y)), train_size=0.6, stratify=y, random_state=config.seed)
     val, test = train_test_split(rest, train_size=0.5, stratify=y[rest], random_state=config.seed)
     everything = Split(x, y)

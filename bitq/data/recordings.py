@@ -1,7 +1,8 @@
 """The in-memory form of wrist recordings, and the reader of their folder format.
 
 A corpus folder holds ``NAME.npz`` (all sessions end to end, int16), ``sessions.csv`` and, where movements
-are marked, ``events.csv``; ``SHA256SUMS`` is verified where it lies beside them. The simulator produces the same form.
+are marked, ``events.csv``; ``SHA256SUMS`` is verified where it lies beside them. The simulator's recordings
+have the same form.
 """
 
 from __future__ import annotations
