@@ -44,7 +44,7 @@ def compose(name: str, overrides: Sequence[str] = ()) -> Any:
         with initialize_config_dir(version_base="1.3", config_dir=str(folder)):
             return OmegaConf.to_object(hydra_compose(overrides=[f"+data={name}", *overrides]).data)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(" ".join(str(error).split())) from error
+        raise ConfigError(" ".join(f"{error} {error.__cause__ or ''}".split())) from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

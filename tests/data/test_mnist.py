@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import gzip
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitq.core.errors import DataError
+from bitq.data.__main__ import compose
+from bitq.data.config import MnistConfig, RemoteFile
+from bitq.data.load import load
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of the right form; all pixels of a row hold its number modulo 256, images plain, labels gzipped."""
+    root = tmp_path_factory.mktemp("data")
+    (root / "mnist").mkdir()
+    for part, rows in (("train", 60_000), ("t10k", 10_000)):
+        images = np.repeat(np.arange(rows, dtype=np.uint32).astype(np.uint8), 784)
+        labels = (np.arange(rows) % 10).astype(np.uint8)
+        head = struct.pack(">4B3I", 0, 0, 8, 3, rows, 28, 28)
+        (root / f"mnist/{part}-images-idx3-ubyte").write_bytes(head + images.tobytes())
+        content = struct.pack(">4BI", 0, 0, 8, 1, rows) + labels.tobytes()
+        (root / f"mnist/{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(content, 1))
+    return root
+
+
+def test_splits_and_encoding(folder: Path) -> None:
+    dataset = load(MnistConfig(root=str(folder)))
+    assert dataset.counts == {"train": 55_000, "val": 5_000, "test": 10_000}
+    first = [int(split.x[0, 0, 0, 0]) for split in (dataset.train, dataset.val, dataset.test)]
+    assert first == [-128, 55_000 % 256 - 128, -128]
+    real = (np.array([33, 255]) - 128 - dataset.input.zero_point) * dataset.input.scale
+    np.testing.assert_allclose(real, (np.array([33, 255]) / 255 - 33 / 255) / 0.3081)
+
+
+def test_limit_is_stratified_and_seeded(folder: Path) -> None:
+    config = MnistConfig(root=str(folder), limit=200)
+    dataset = load(config)
+    assert dataset.counts == {"train": 200, "val": 200, "test": 200}
+    assert np.bincount(dataset.train.y).tolist() == [20] * 10
+    assert dataset.digest() == load(config).digest() != load(replace(config, seed=1)).digest()
+    assert any("limit" in note for note in dataset.notes)
+
+
+def test_training_on_validation_is_noted(folder: Path) -> None:
+    dataset = load(MnistConfig(root=str(folder), train_on_validation=True))
+    assert dataset.counts["train"] == 60_000
+    assert dataset.notes
+
+
+def test_missing_files_say_where_and_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"mnist/train-images.*python -m bitq\.data get mnist.*BITQ_DATA") as caught:
+        load(MnistConfig(root=str(tmp_path)))
+    assert caught.value.exit_code == 3
+
+
+def test_another_file_than_the_config_names_is_refused(folder: Path) -> None:
+    file = RemoteFile("train-images-idx3-ubyte", "https://x.invalid/", 1, "0" * 64)
+    with pytest.raises(DataError, match="expected 0{64}"):
+        load(MnistConfig(root=str(folder), files=[file]))
+
+
+@pytest.mark.parametrize("labels", [bytes(9_999), bytes(9_999) + b"\x0a"])
+def test_labels_that_do_not_fit_are_refused(folder: Path, tmp_path: Path, labels: bytes) -> None:
+    (tmp_path / "mnist").mkdir()
+    for path in (folder / "mnist").iterdir():
+        if path.name != "t10k-labels-idx1-ubyte.gz":
+            (tmp_path / "mnist" / path.name).symlink_to(path)
+    content = struct.pack(">4BI", 0, 0, 8, 1, len(labels)) + labels
+    (tmp_path / "mnist/t10k-labels-idx1-ubyte").write_bytes(content)
+    with pytest.raises(DataError, match="9999 labels .* for 10000 images|row 9999 has label 10, allowed 0 to 9"):
+        load(MnistConfig(root=str(tmp_path)))
+
+
+def test_the_real_files(data_folder: Path) -> None:
+    if not (data_folder / "mnist").is_dir():
+        pytest.skip("real data: no mnist folder under BITQ_DATA")
+    dataset = load(compose("mnist"))
+    assert np.bincount(dataset.test.y).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    together = np.bincount(np.concatenate([dataset.train.y, dataset.val.y]))
+    assert together.tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    real = (dataset.train.x.astype(np.float32) - dataset.input.zero_point) * np.float32(dataset.input.scale)
+    assert abs(float(real.mean())) < 0.02
+    assert abs(float(real.std()) - 1) < 0.02
