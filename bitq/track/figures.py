@@ -1,0 +1,282 @@
+"""The figures of a run: every seed a dot, every axis with its unit, colours that everybody can tell apart.
+
+Functions take plain values and a path ending in ``.png`` or ``.svg``, and return the path written. The same
+values give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitq.core import files
+from bitq.track.tracker import History
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5B5B5B")
+"""Colours of Okabe and Ito (jfly.uni-koeln.de/color), told apart with every common colour vision."""
+
+INK, GREY, PALE = "#222222", "#8A8A8A", "#E4E4E4"
+STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": PALE,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.color": INK,
+    "legend.frameon": False,
+    "figure.dpi": 150,
+    "svg.hashsalt": "bitq",
+}
+
+
+def accuracy(path: Path, per_seed: Mapping[str, Sequence[float]], metric: str = "accuracy") -> Path:
+    """Draw every variant's metric: a dot per seed, a bar at the mean, a tick at the worst.
+
+    Args:
+        path: to write.
+        per_seed: values in 0..1 per variant.
+        metric: its name, for the axis.
+    """
+    with _figure(path, width=7.2, height=1.4 + 0.55 * len(per_seed)) as figure:
+        axes = figure.add_subplot()
+        _dots(axes, per_seed)
+        axes.set_xlabel(f"{_words(metric)} on the test split (%)")
+        axes.set_title("Every seed of every variant", loc="left")
+        _legend_of_dots(axes)
+    return path
+
+
+def sizes(
+    path: Path,
+    per_seed: Mapping[str, Sequence[float]],
+    parameter_bytes: Mapping[str, int],
+    flash_bytes: Mapping[str, int],
+    metric: str = "accuracy",
+) -> Path:
+    """Draw the metric beside what it costs: flash of the linked firmware, and the parameters' share of it.
+
+    Args:
+        path: to write.
+        per_seed: values in 0..1 per variant.
+        parameter_bytes: per variant; variants that were not deployed are absent.
+        flash_bytes: per variant; likewise.
+        metric: its name, for the axis.
+    """
+    with _figure(path, width=10.5, height=1.5 + 0.55 * len(per_seed)) as figure:
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.15))
+        _dots(left, per_seed)
+        left.set_xlabel(f"{_words(metric)} (%)")
+        left.set_title("How well", loc="left")
+        _legend_of_dots(left)
+        most = max([*flash_bytes.values(), *parameter_bytes.values(), 1])
+        for row, name in enumerate(per_seed):
+            flash, parameters = flash_bytes.get(name), parameter_bytes.get(name)
+            if flash is not None:
+                right.barh(row, flash, height=0.5, color=PALETTE[5], alpha=0.55)
+            if parameters is not None:
+                right.barh(row, parameters, height=0.5, color=PALETTE[0])
+            shown = [f"{value:,} B" for value in (parameters, flash) if value is not None]
+            end = max(flash or 0, parameters or 0) + 0.015 * most
+            right.text(end, row, " of ".join(shown) or "not deployed", va="center", color=INK, fontsize=9)
+        right.set_xlim(0, most * 1.38)
+        right.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        right.set_xlabel("bytes: parameters (dark) of flash (light)")
+        right.set_title("How large", loc="left")
+        right.grid(visible=False, axis="y")
+        right.tick_params(axis="y", length=0)
+    return path
+
+
+def curves(
+    path: Path,
+    histories: Mapping[str, Sequence[History]],
+    key: str,
+    label: str,
+    *,
+    percent: bool = True,
+) -> Path:
+    """Draw a metric over the epochs: per variant the mean of its seeds, and a band from the lowest to the highest.
+
+    Args:
+        path: to write.
+        histories: per variant, one history per seed.
+        key: the metric's name in the histories; epochs that lack it are left out.
+        label: for the axis, without the unit.
+        percent: the values are shares in 0..1.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    with _figure(path, width=7.6, height=4.2) as figure:
+        axes = figure.add_subplot()
+        factor = 100 if percent else 1
+        for colour, (name, seeds) in zip(_colours(), histories.items(), strict=False):
+            epochs, values = _aligned(seeds, key)
+            if len(epochs) == 0:
+                continue
+            values = values * factor
+            axes.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.18, linewidth=0)
+            axes.plot(epochs, values.mean(0), color=colour, linewidth=1.8, label=name)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(f"{label} (%)" if percent else label)
+        axes.set_title("Mean of the seeds; band from lowest to highest", loc="left")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.margins(x=0.01)
+        if axes.lines:
+            axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return path
+
+
+def weights(path: Path, layers: Mapping[str, NDArray[Any]]) -> Path:
+    """Draw the distribution of each layer's weights, before they are rounded.
+
+    Args:
+        path: to write.
+        layers: real weights of any shape, per matrix.
+    """
+    columns = min(3, max(1, len(layers)))
+    rows = -(-len(layers) // columns)
+    with _figure(path, width=3.5 * columns + 0.6, height=2.5 * max(1, rows) + 0.3) as figure:
+        for index, (name, values) in enumerate(layers.items()):
+            axes = figure.add_subplot(max(1, rows), columns, index + 1)
+            flat = np.asarray(values, dtype=np.float64).ravel()
+            flat = flat[np.isfinite(flat)]
+            reach = float(np.abs(flat).max()) * 1.05 if flat.size and flat.any() else 1.0
+            counts, edges = np.histogram(flat, bins=61, range=(-reach, reach))
+            axes.stairs(100 * counts / max(1, flat.size), edges, fill=True, color=PALETTE[0])
+            axes.axvline(0, color=GREY, linewidth=0.8)
+            axes.set_title(f"{name}  ({flat.size:,})", loc="left", fontsize=9.5)
+            axes.grid(visible=False, axis="x")
+            if index % columns == 0:
+                axes.set_ylabel("share of weights (%)")
+            if index >= len(layers) - columns:
+                axes.set_xlabel("weight before rounding")
+    return path
+
+
+def confusion(path: Path, counts: NDArray[np.integer[Any]], classes: Sequence[str]) -> Path:
+    """Draw a confusion matrix: counts, shaded by the share of the true class.
+
+    Args:
+        path: to write.
+        counts: ``(true class, predicted class)``.
+        classes: a name per class.
+    """
+    count = len(classes)
+    side = 2.2 + 0.55 * count
+    with _figure(path, width=side + 0.6, height=side) as figure:
+        axes = figure.add_subplot()
+        shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+        image = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
+        for true, predicted in np.ndindex(count, count):
+            if counts[true, predicted]:
+                colour = "white" if shares[true, predicted] > 0.55 else INK
+                text = f"{counts[true, predicted]:,}"
+                axes.text(predicted, true, text, ha="center", va="center", color=colour, fontsize=9)
+        names = [name if len(name) <= 14 else f"{name[:13]}…" for name in classes]
+        slanted = max(map(len, names)) > 3
+        axes.set_xticks(range(count), names, rotation=45 if slanted else 0, ha="right" if slanted else "center")
+        axes.set_yticks(range(count), names)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("true")
+        axes.set_title(f"{np.trace(counts):,} of {counts.sum():,} correct", loc="left")
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
+        bar.set_label("share of the true class (%)")
+        bar.outline.set_visible(False)
+    return path
+
+
+class _figure:  # noqa: N801  used like a function
+    """Open a figure in our style; at the end of the block it is written, whole, to the path."""
+
+    def __init__(self, path: Path, width: float, height: float) -> None:
+        self.path, self.size = path, (width, height)
+
+    def __enter__(self) -> Figure:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+
+        self.style = mpl.rc_context(STYLE)
+        self.style.__enter__()
+        self.figure = Figure(figsize=self.size, layout="constrained")
+        return self.figure
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            if kind is None:
+                form = self.path.suffix[1:]
+                metadata = {"Date": None} if form == "svg" else {"Software": None}
+                content = io.BytesIO()
+                self.figure.savefig(content, format=form, metadata=metadata)
+                files.write_bytes(self.path, content.getvalue())
+        finally:
+            self.style.__exit__(None, None, None)
+
+
+def _dots(axes: Axes, per_seed: Mapping[str, Sequence[float]]) -> None:
+    for row, (colour, values) in enumerate(zip(_colours(), per_seed.values(), strict=False)):
+        shares = 100 * np.asarray(values, dtype=np.float64)
+        spread = np.linspace(-0.16, 0.16, len(shares)) if len(shares) > 1 else np.zeros(1)
+        axes.scatter(shares, row + spread, s=26, color=colour, alpha=0.75, linewidths=0, zorder=3)
+        axes.vlines(shares.mean(), row - 0.32, row + 0.32, color=INK, linewidth=2.2, zorder=4)
+        axes.scatter([shares.min()], [row + 0.34], marker="^", s=24, color=INK, linewidths=0, zorder=4)
+        axes.annotate(
+            f"{shares.mean():.2f}",
+            (shares.mean(), row - 0.34),
+            textcoords="offset points",
+            xytext=(0, 2),
+            ha="center",
+            fontsize=8.5,
+        )
+    axes.set_yticks(range(len(per_seed)), list(per_seed))
+    axes.set_ylim(len(per_seed) - 0.4, -0.75)
+    axes.margins(x=0.08)
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+
+
+def _legend_of_dots(axes: Axes) -> None:
+    from matplotlib.lines import Line2D
+
+    marks = [
+        Line2D([], [], color=GREY, marker="o", markersize=5, linestyle="", label="one seed"),
+        Line2D([], [], color=INK, marker="|", markersize=11, markeredgewidth=2.2, linestyle="", label="mean"),
+        Line2D([], [], color=INK, marker="^", markersize=5, linestyle="", label="worst"),
+    ]
+    axes.legend(handles=marks, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, handletextpad=0.3)
+
+
+def _aligned(seeds: Sequence[History], key: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return epochs ``(n,)`` that all seeds have, counted from 1, and their values ``(seeds, n)``."""
+    length = min((len(history) for history in seeds), default=0)
+    epochs = [epoch for epoch in range(length) if all(key in history[epoch] for history in seeds)]
+    values = [[history[epoch][key] for epoch in epochs] for history in seeds]
+    return np.asarray(epochs, dtype=np.int64) + 1, np.asarray(values, dtype=np.float64)
+
+
+def _colours() -> list[str]:
+    return [colour for _ in range(20) for colour in PALETTE]
+
+
+def _words(metric: str) -> str:
+    return metric.replace("_", " ")
