@@ -1,0 +1,152 @@
+"""From the command line to a checked configuration, and from an outcome to an exit code.
+
+Hydra composes; its errors become one or two lines that name the nearest right key or value.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bitq.config import GROUPS, ExperimentConfig, conf_dir, store_schemas, to_experiment
+from bitq.core.errors import BitqError, ConfigError, nearest
+from bitq.core.fields import field_names
+from bitq.core.processes import Interrupted
+
+Task = Callable[[ExperimentConfig, str], None]
+"""Gets the configuration and its YAML text."""
+
+
+def main(task: Task) -> int:
+    """Run a task on the configuration of the command line.
+
+    Args:
+        task: called once, or once per job of a multirun.
+
+    Returns:
+        The exit code: 0 done, 2 bad configuration, 3 data, 4 training, 5 firmware, 130 or 143 interrupted.
+    """
+    show_traceback = "traceback=true" in sys.argv
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing them
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        sys.argv[1:] = _prepare(sys.argv[1:])
+        store_schemas()
+        _hydra_main(task)
+    except KeyboardInterrupt:
+        return _fail("interrupted.", 130)
+    except Interrupted as signalled:
+        return _fail(f"ended by {signalled}.", 128 + signalled.number)
+    except BitqError as error:
+        if show_traceback:
+            traceback.print_exc()
+        return _fail(str(error), error.exit_code)
+    except (HydraException, OmegaConfBaseException) as error:
+        if show_traceback:
+            traceback.print_exc()
+        return _fail(explain(error), ConfigError.exit_code)
+    return 0
+
+
+def explain(error: Exception) -> str:
+    """Return one or two lines for an error of Hydra or OmegaConf, with the nearest right name where there is one."""
+    chain = [str(e) for e in (error, error.__cause__) if e is not None]
+    text = "\n".join(chain)
+    key = re.search(r"full_key: (\S+)", text) or re.search(r"Could not override '([^']+)'", text)
+    if key and "not in" in text:
+        return _unknown_key(key.group(1))
+    if match := re.search(r"Could not (?:find|override|append)[^']*'(\w+)/([^']+)'", text):
+        group, name = match.groups()
+        return f"{group}={name}: there is no such choice.{nearest(name, choices(group))}"
+    lines = [line.strip() for line in chain[-1].splitlines()]
+    told = " ".join(line for line in lines if line and not line.startswith(("object_type", "full_key", "reference")))
+    return f"{key.group(1)}: {told}" if key else told
+
+
+def _unknown_key(key: str) -> str:
+    known = known_keys()
+    if key in known:
+        group = key.partition(".")[0]
+        return f"{key}: the chosen {group} has no such field; see `--cfg job` for what it has."
+    prefix, _, leaf = key.rpartition(".")
+    siblings = [k.rpartition(".")[2] for k in known if k.rpartition(".")[0] == prefix]
+    elsewhere = [k for k in known if k.rpartition(".")[2] == leaf]
+    return (
+        f"unknown key '{key}'.{nearest(elsewhere[0], elsewhere) if elsewhere else nearest(leaf, siblings or known)}"
+    )
+
+
+def choices(group: str) -> list[str]:
+    """Return the names that a config group offers."""
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+
+
+def known_keys() -> list[str]:
+    """Return the full key of every field that a configuration can have."""
+    keys = list(field_names(ExperimentConfig))
+    for group, registry in GROUPS.items():
+        keys += [f"{group}.{key}" for name in registry for key in field_names(registry[name].config)]
+    return sorted(set(keys))
+
+
+def _hydra_main(task: Task) -> None:
+    # Up to 1.3 the version base has to be given, from 1.4 on it must not.
+    base: dict[str, Any] = {"version_base": "1.3"} if hydra.__version__.startswith("1.3") else {}
+
+    failures: list[BitqError] = []
+
+    @hydra.main(config_path=str(conf_dir()), config_name="config", **base)
+    def composed(config: DictConfig) -> None:
+        try:
+            task(to_experiment(config), OmegaConf.to_yaml(config))
+        except BitqError as error:  # kept from Hydra, which would print its own lines
+            failures.append(error)
+
+    composed()
+    if failures:
+        raise failures[0]
+
+
+def _prepare(arguments: list[str]) -> list[str]:
+    """Load plugins and accept ``+experiment=`` and ``+search=`` beside the forms without plus."""
+    result: list[str] = []
+    for argument in arguments:
+        if argument.startswith("plugin="):
+            _load_plugin(Path(argument.removeprefix("plugin=")))
+        elif argument.startswith(("+experiment=", "+search=", "+debug=")):
+            result.append(argument[1:])
+        else:
+            result.append(argument)
+    return result
+
+
+def _load_plugin(path: Path) -> None:
+    """Import a user's file, which registers what it adds; the one way for code to come in."""
+    spec = importlib.util.spec_from_file_location(f"bitq_plugin_{path.stem}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise ConfigError(f"plugin={path}: there is no such Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise Interrupted(number)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"bitq: {message}", file=sys.stderr, flush=True)  # noqa: T201
+    return code

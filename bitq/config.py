@@ -1,0 +1,166 @@
+"""The whole experiment as one dataclass, and its way from Hydra's composition to checked values.
+
+Everything here is free of torch: composing and checking a configuration costs a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+
+from bitq.core.errors import ConfigError, nearest
+from bitq.core.fields import choice, number, validate
+from bitq.core.registry import Registry
+from bitq.data.config import DATASETS
+from bitq.device.config import TARGETS
+from bitq.nn.config import MODELS
+from bitq.quant.config import METHODS
+from bitq.search.config import SEARCHES
+from bitq.track.config import TRACKERS
+from bitq.train.config import TRAININGS
+
+GROUPS: dict[str, Registry[Any]] = {
+    "data": DATASETS,
+    "model": MODELS,
+    "quant": METHODS,
+    "train": TRAININGS,
+    "target": TARGETS,
+    "track": TRACKERS,
+    "search": SEARCHES,
+}
+"""Config groups: a folder in ``conf/``, a registry, and a field of `ExperimentConfig` each."""
+
+_WITHOUT_EFFECT = ("track", "workers", "traceback", "dry_run", "search", "target")
+"""Fields that do not change what is trained; the fingerprint leaves them out."""
+
+
+@dataclass
+class VariantConfig:
+    """One of the networks that a run trains and compares.
+
+    Attributes:
+        policy: parameter-name patterns to codebooks (bipolar, ternary, odd2, odd3, odd4, int8, float); the last
+            match wins.
+        training: ``method`` trains under the method of ``quant``; ``ptq`` rounds the float network of the same
+            seed after training; ``float`` trains without quantization.
+    """
+
+    policy: dict[str, str] = field(default_factory=dict[str, str])
+    training: str = choice("method", ("method", "ptq", "float"))
+
+    def check(self, path: str) -> None:
+        """Refuse a low-bit variant without a policy and a float one with."""
+        if (self.training == "float") == bool(self.policy):
+            raise ConfigError(
+                f"{path}: training '{self.training}' and policy {dict(self.policy)} contradict; "
+                "float has no policy, ptq and method need one."
+            )
+
+
+@dataclass
+class ExperimentConfig:
+    """Everything that determines a run.
+
+    Attributes:
+        experiment: name of the experiment; a C identifier, the models' symbols begin with it.
+        data, model, quant, train, target, track, search: one config of each group.
+        variants: what is trained and compared.
+        seed: of the first repeat; the others follow it.
+        repeats: trainings of every variant, each with its own seed.
+        workers: worker processes; 0 is one per core.
+        traceback: show Python's traceback with an error.
+        dry_run: compose, check, read the data, print the plan, and stop.
+    """
+
+    experiment: str = "custom"
+    data: Any = MISSING
+    model: Any = MISSING
+    quant: Any = MISSING
+    train: Any = MISSING
+    target: Any = MISSING
+    track: Any = MISSING
+    search: Any | None = None
+    variants: dict[str, VariantConfig] = field(default_factory=dict[str, VariantConfig])
+    seed: int = number(0, 0, 2**31 - 1)
+    repeats: int = number(3, 1, 10_000, "repeats")
+    workers: int = number(0, 0, 1024, "processes")
+    traceback: bool = False
+    dry_run: bool = False
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seed of every repeat."""
+        return list(range(self.seed, self.seed + self.repeats))
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 over all values that change what is trained."""
+        values = {key: value for key, value in asdict(self).items() if key not in _WITHOUT_EFFECT}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    def check(self, path: str) -> None:
+        """Refuse a run without variants, and names that cannot become symbols and folders."""
+        if not self.variants:
+            raise ConfigError("variants: name at least one, as in conf/config.yaml.")
+        for key, name in [("experiment", self.experiment), *(("variants", v) for v in self.variants)]:
+            if not name.isidentifier() or not name.isascii() or not name.islower() or len(name) > 24:
+                raise ConfigError(
+                    f"{key}: '{name}' becomes part of C symbols and folders; use 1 to 24 lower-case letters, "
+                    "digits and underscores, a letter first."
+                )
+
+
+def conf_dir() -> Path:
+    """Return the folder of the YAML files: inside the installed package, else beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"
+
+
+def store_schemas() -> None:
+    """Give Hydra the typed schema of every registered name, as ``GROUP/schema/NAME``."""
+    store = ConfigStore.instance()
+    store.store(name="experiment_schema", node=ExperimentConfig)
+    for group, registry in GROUPS.items():
+        for name in registry:
+            store.store(group=f"{group}/schema", name=name, node=registry[name].config)
+
+
+def to_experiment(config: DictConfig) -> ExperimentConfig:
+    """Turn a composed configuration into checked dataclasses.
+
+    Raises:
+        ConfigError: a value is missing, out of range or contradicts another, or a resolver is used.
+    """
+    _refuse_strangers(config, "")
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ConfigError(f"{missing[0]}: a value is needed; choose one on the command line.")
+    result = OmegaConf.to_object(config)
+    assert isinstance(result, ExperimentConfig)
+    validate(result)
+    return result
+
+
+def _refuse_strangers(config: Any, path: str) -> None:
+    """Refuse keys that no dataclass has, and values that call a resolver (``${oc.env:…}``)."""
+    if isinstance(config, DictConfig):
+        kind = OmegaConf.get_type(config)
+        known = {f.name for f in fields(kind)} if is_dataclass(kind) else None
+        for key in config:
+            where = f"{path}.{key}" if path else str(key)
+            if known is not None and key not in known:
+                raise ConfigError(f"unknown key '{where}'.{nearest(str(key), known)}")
+            _refuse_strangers(config._get_node(key), where)  # pyright: ignore[reportPrivateUsage]  raw, unresolved
+    elif isinstance(config, ListConfig):
+        for index in range(len(config)):
+            _refuse_strangers(config._get_node(index), f"{path}[{index}]")  # pyright: ignore[reportPrivateUsage]
+    elif OmegaConf.is_interpolation(config) or "${" in str(getattr(config, "_value", lambda: "")()):
+        raw = str(config._value())
+        if ":" in raw:
+            raise ConfigError(f"{path}: '{raw}' calls a resolver; only plain values and ${{key}} are allowed.")

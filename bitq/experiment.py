@@ -1,0 +1,173 @@
+"""One repeat of one variant: initialize, train, round, lower, evaluate. Runs in a worker process.
+
+This is where torch meets the integer graph; what comes back is plain values, arrays and the graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save
+from torch import nn
+
+from bitq.config import ExperimentConfig, VariantConfig
+from bitq.core import files
+from bitq.core.errors import ConfigError
+from bitq.core.processes import report
+from bitq.data.dataset import Dataset
+from bitq.ir.graph import Graph
+from bitq.ir.reference import evaluate
+from bitq.lower.lowering import lower
+from bitq.nn.config import MODELS
+from bitq.quant.config import MethodConfig
+from bitq.quant.quantizer import QuantizedModel, Quantizer
+from bitq.train.fit import EpochLog, Fitted, fit
+from bitq.train.inference import predict, to_float
+from bitq.train.metrics import METRICS
+
+CALIBRATION_ROWS = 2000
+_PTQ = MethodConfig(name="ptq", regularizer="none", freeze="none", scale="channel", reestimate=0)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: which variant, which seed, and where its files go.
+
+    Attributes:
+        config: the experiment.
+        variant: a key of ``config.variants``.
+        seed: of the initial weights and the batch order.
+        folder: of this run; the weights go to ``folder/variant/seed-N.safetensors``.
+        on_test: whether to read the test split (searches must not).
+    """
+
+    config: ExperimentConfig
+    variant: str
+    seed: int
+    folder: Path
+    on_test: bool = True
+
+    def weights_path(self, variant: str) -> Path:
+        """Return where the trained weights of a variant with this seed are kept."""
+        return self.folder / variant / f"seed-{self.seed}.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What one training gave; metrics in 0..1.
+
+    Attributes:
+        variant: its name.
+        seed: its seed.
+        bits: per weight matrix; empty for float.
+        validation: metric of the model to be delivered (integer graph, or float network) on validation.
+        test: the same on test; None where the test split was not read.
+        before: the metric on test of the network as trained, before rounding weights and activations.
+        history: metrics per epoch.
+        graph: the integer graph; None for float.
+        histograms: ``weight / scale`` per matrix just before rounding.
+    """
+
+    variant: str
+    seed: int
+    bits: dict[str, int]
+    validation: float
+    test: float | None
+    before: float | None
+    history: list[EpochLog]
+    graph: Graph | None
+    histograms: dict[str, NDArray[np.float32]]
+
+
+def run_job(data: Dataset, job: Job) -> Trained:
+    """Train one variant with one seed and evaluate what would be delivered.
+
+    Args:
+        data: the dataset of the experiment.
+        job: what to do.
+
+    Raises:
+        ConfigError: the network or the policy does not fit the data.
+        TrainingError: the training diverged.
+        DeployError: the network cannot be lowered.
+    """
+    torch.set_num_threads(1)
+    variant = job.config.variants[job.variant]
+    fitted = _after_training(data, job, variant) if variant.training == "ptq" else _trained(data, job, variant)
+    model, weights = fitted.quantized.model, fitted.quantized.weights
+    graph = _lower(data, job, fitted.quantized) if weights else None
+    files.write_bytes(job.weights_path(job.variant), save({k: v.contiguous() for k, v in model.state_dict().items()}))
+    metric = METRICS[data.metric]
+
+    def score(x: NDArray[np.int8], y: NDArray[np.int64]) -> float:
+        return metric(y, predict(model, x, data.input) if graph is None else evaluate(graph, to_chip(x)).winners)
+
+    return Trained(
+        job.variant,
+        job.seed,
+        {name: weight.book.bits for name, weight in weights.items()},
+        score(data.val.x, data.val.y),
+        score(data.test.x, data.test.y) if job.on_test else None,
+        metric(data.test.y, fitted.before) if fitted.before is not None else None,
+        fitted.history,
+        graph,
+        fitted.histograms,
+    )
+
+
+def build_model(config: ExperimentConfig, data: Dataset, seed: int) -> nn.Module:
+    """Return the network of an experiment with the initial weights of a seed."""
+    torch.manual_seed(seed)
+    model = MODELS[config.model.name].load()(config.model, data.input.shape, len(data.classes))
+    assert isinstance(model, nn.Module)
+    return model
+
+
+def to_chip(x: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Return inputs ``(n, *shape)`` in torch's order as the C entry point takes them: channels last."""
+    return np.ascontiguousarray(np.moveaxis(x, 1, -1)) if x.ndim > 2 else x
+
+
+def _trained(data: Dataset, job: Job, variant: VariantConfig) -> Fitted:
+    method = job.config.quant if variant.training == "method" else None
+    return fit(
+        build_model(job.config, data, job.seed),
+        data,
+        job.config.train,
+        job.seed,
+        policy=variant.policy or None,
+        method=method,
+        on_test=job.on_test,
+        on_epoch=lambda epoch, log: report((epoch, log)),
+    )
+
+
+def _after_training(data: Dataset, job: Job, variant: VariantConfig) -> Fitted:
+    """Round the float network of the same seed; train it first where the run has no float variant."""
+    base = next((name for name, other in job.config.variants.items() if other.training == "float"), None)
+    if base is not None and job.weights_path(base).is_file():
+        model = build_model(job.config, data, job.seed)
+        model.load_state_dict(load_file(job.weights_path(base)))
+        before = predict(model, data.test.x, data.input) if job.on_test else None
+        float_run = Fitted(QuantizedModel(model, {}), [], before, {})
+    else:
+        float_run = _trained(data, job, VariantConfig(training="float"))
+    quantizer = Quantizer(float_run.quantized.model, variant.policy, _PTQ)
+    histograms = quantizer.normalized()
+    return replace(float_run, quantized=quantizer.finish(), histograms=histograms)
+
+
+def _lower(data: Dataset, job: Job, quantized: QuantizedModel) -> Graph:
+    unquantized = sorted({n for n, p in quantized.model.named_parameters() if p.dim() > 1} - set(quantized.weights))
+    if unquantized:
+        raise ConfigError(
+            f"variants.{job.variant}.policy leaves {', '.join(unquantized)} in float; the chip computes in integers. "
+            "Give every matrix a codebook, for example '*': int8 first."
+        )
+    rows = np.random.default_rng(0).permutation(len(data.train))[:CALIBRATION_ROWS]
+    calibration = to_float(data.train.x[rows], data.input)
+    return lower(quantized, calibration, data.input, name=f"{job.config.experiment}_{job.variant}"[:31])

@@ -1,0 +1,1 @@
+"""From a trained torch module with integer weights to the integer graph."""

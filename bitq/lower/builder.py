@@ -1,0 +1,219 @@
+"""The growing integer graph during lowering: stored tensors, and linear layers that wait for what follows them.
+
+A linear layer stays `Pending` while batch norm and ReLU fold into it; it becomes an operation with one rescale when
+something else needs its value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import fx
+
+from bitq.core.errors import DeployError
+from bitq.ir.ops import NO_PADDING, Conv, Dense, Op, Pair, Requantize
+from bitq.ir.ranges import accumulator
+from bitq.ir.types import INT8, INT32, UINT8, DType, Rescale, TensorType, Weights
+from bitq.lower.fixed import Reals, fix, shorten
+from bitq.lower.trace import Seen
+from bitq.quant.quantizer import QuantizedWeight
+
+_SCORE_STEPS = 16000  # the largest calibrated score in integer steps, where scores need a rescale at all
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A tensor of the graph.
+
+    Attributes:
+        name: of the value.
+        type: its integer type; spatial values are channels-last.
+        shape: torch's shape without the batch.
+        flat_from: for a flattened value, the torch shape that it was flattened from.
+    """
+
+    name: str
+    type: TensorType
+    shape: tuple[int, ...]
+    flat_from: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Pending:
+    """A linear layer whose output is ``gain · acc + offset`` in real units, not yet rescaled.
+
+    Attributes:
+        layer: path of the torch module.
+        x: what it reads.
+        codes: int8, output channel first, channels-last.
+        weight: where the codes came from.
+        gain: real value of one accumulator unit, ``(channels,)``.
+        offset: real, ``(channels,)``.
+        out_shape: of the integer graph, ``(h, w, channels)`` or ``(channels,)``.
+        shape: torch's shape without the batch.
+        stride, padding: of a convolution; None marks a dense layer.
+        relu: whether a ReLU follows.
+    """
+
+    layer: str
+    x: Stored
+    codes: NDArray[np.int8]
+    weight: QuantizedWeight
+    gain: Reals
+    offset: Reals
+    out_shape: tuple[int, ...]
+    shape: tuple[int, ...]
+    stride: Pair | None = None
+    padding: tuple[Pair, Pair] = NO_PADDING
+    relu: bool = False
+
+    def affine(self, gain: Reals, offset: Reals) -> Pending:
+        """Return the layer followed by ``y · gain + offset`` per channel."""
+        return replace(self, gain=self.gain * gain, offset=self.offset * gain + offset)
+
+
+Value = Stored | Pending
+
+
+class Builder:
+    """Collects operations; values are looked up by fx node.
+
+    Args:
+        weights: codes by parameter name.
+        seen: calibrated ranges by node name.
+    """
+
+    def __init__(self, weights: dict[str, QuantizedWeight], seen: dict[str, Seen]) -> None:
+        self.ops: list[Op] = []
+        self._weights = weights
+        self._seen = seen
+        self._values: dict[fx.Node, Value] = {}
+
+    def set(self, node: fx.Node, value: Value) -> None:
+        """Remember the value of a node."""
+        self._values[node] = value
+
+    def value(self, node: fx.Node) -> Value:
+        """Return the value of a node, pending or stored."""
+        return self._values[node]
+
+    def stored(self, node: fx.Node) -> Stored:
+        """Return the value of a node as a tensor of the graph, rescaling a pending layer to 8 bits."""
+        value = self._values[node]
+        if isinstance(value, Pending):
+            value = self._commit(value, self._activation_type(node.name, value))
+            self._values[node] = value
+        return value
+
+    def scores(self, node: fx.Node) -> Stored:
+        """Return the value of a node as INT32 scores.
+
+        A head with one gain for all channels hands out its accumulators; others are rescaled to a common step.
+        """
+        value = self._values[node]
+        if isinstance(value, Pending) and not value.relu:
+            positive = _with_positive_gain(value)
+            if np.ptp(positive.gain) == 0:
+                return self._accumulators(positive)
+            scale = self._seen[node.name].magnitude / _SCORE_STEPS
+            return self._commit(value, TensorType(value.out_shape, INT32, scale))
+        x = self.stored(node)
+        identity = Rescale(np.ones(1, np.int16), 0, 0, 0, INT32.low, INT32.high)
+        out = TensorType(x.type.shape, INT32, x.type.scale)
+        self.add(Requantize(name=f"{x.name}_scores", inputs=(x.name,), out=out, rescale=identity))
+        return Stored(f"{x.name}_scores", out, x.shape)
+
+    def add(self, op: Op) -> None:
+        """Append an operation."""
+        self.ops.append(op)
+
+    def seen(self, node: fx.Node) -> Seen:
+        """Return what calibration saw of a node."""
+        return self._seen[node.name]
+
+    def weight(self, layer: str) -> QuantizedWeight:
+        """Return the codes of a layer's weight.
+
+        Raises:
+            DeployError: the policy left it in float.
+        """
+        name = f"{layer}.weight"
+        if name not in self._weights:
+            raise DeployError(
+                f"{name} is not quantized; give it a codebook in the policy, for example '{name}: int8'."
+            )
+        return self._weights[name]
+
+    def activation(self, seen: Seen, shape: tuple[int, ...]) -> TensorType:
+        """Return the 8-bit type for a calibrated range: UINT8 from 0 where nothing is negative, else INT8."""
+        if seen.low >= 0:
+            return TensorType(shape, UINT8, seen.magnitude / UINT8.high)
+        return TensorType(shape, INT8, seen.magnitude / INT8.high)
+
+    def _activation_type(self, name: str, value: Pending) -> TensorType:
+        seen = self._seen[name]
+        return self.activation(replace(seen, low=0.0) if value.relu else seen, value.out_shape)
+
+    def _accumulators(self, value: Pending) -> Stored:
+        bias = shorten(np.rint(value.offset / value.gain))
+        out = TensorType(value.out_shape, INT32, float(value.gain[0]))
+        return self._append(value, bias, None, out)
+
+    def _commit(self, value: Pending, out: TensorType) -> Stored:
+        value = _with_positive_gain(value)
+        probe = _operation(value, "probe", np.zeros(len(value.codes), np.int32), None, out)
+        magnitude = accumulator(probe, value.x.type).magnitude
+        fixed = fix(
+            value.gain / out.scale,
+            value.offset / out.scale,
+            magnitude,
+            out.dtype,
+            out.zero_point,
+            low=out.zero_point if value.relu else _lowest(out.dtype),
+            high=out.dtype.high,
+        )
+        return self._append(value, fixed.bias, fixed.rescale, out)
+
+    def _append(self, value: Pending, bias: NDArray[np.int32], rescale: Rescale | None, out: TensorType) -> Stored:
+        name = value.layer.replace(".", "_")
+        self.add(_operation(value, name, bias, rescale, out))
+        return Stored(name, out, value.shape)
+
+
+def _lowest(dtype: DType) -> int:
+    return -127 if dtype is INT8 else dtype.low
+
+
+def _operation(
+    value: Pending, name: str, bias: NDArray[np.int32], rescale: Rescale | None, out: TensorType
+) -> Dense | Conv:
+    weights = Weights(value.codes, value.weight.book.dtype, value.weight.scale)
+    inputs = (value.x.name,)
+    if value.stride is None:
+        return Dense(
+            name=name, inputs=inputs, out=out, layer=value.layer, weights=weights, bias=bias, rescale=rescale
+        )
+    return Conv(
+        name=name,
+        inputs=inputs,
+        out=out,
+        layer=value.layer,
+        weights=weights,
+        bias=bias,
+        rescale=rescale,
+        stride=value.stride,
+        padding=value.padding,
+    )
+
+
+def _with_positive_gain(value: Pending) -> Pending:
+    """Flip the codes of channels with a negative gain; codebooks are symmetric, so the codes stay in them.
+
+    A gain below 2⁻¹⁴ of the layer's largest is raised to that: the multiplier could not hold it.
+    """
+    sign = np.where(value.gain < 0, -1, 1)
+    codes = (value.codes * sign.reshape(-1, *[1] * (value.codes.ndim - 1))).astype(np.int8)
+    size = np.abs(value.gain)
+    return replace(value, codes=codes, gain=np.maximum(size, max(size.max() * 2.0**-14, 1e-30)))

@@ -1,0 +1,67 @@
+"""From real gains and offsets to the integers of a `Rescale` and of a bias."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitq.ir.types import INT32_MAX, DType, Rescale
+
+Reals = NDArray[np.float64]
+_MULTIPLIER_BITS = 15
+_BIAS_BITS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Fixed:
+    """Integers for one layer: its bias in accumulator units and its rescale."""
+
+    bias: NDArray[np.int32]
+    rescale: Rescale
+
+
+def fix(gain: Reals, offset: Reals, magnitude: int, dtype: DType, zero_point: int, *, low: int, high: int) -> Fixed:
+    """Find integers so that ``rescale(acc + bias) ≈ clip(gain · acc + offset + zero_point)``.
+
+    The multiplier of the largest gain takes 15 bits. The accumulator is shifted first just as far as keeps the
+    product in 32 bits, and half a step is added to the bias so that this shift rounds, too.
+
+    Args:
+        gain: output steps per accumulator unit, positive, ``(channels,)`` or ``(1,)``.
+        offset: in output steps, ``(channels,)``.
+        magnitude: largest absolute value of the accumulator without bias.
+        dtype: of the output.
+        zero_point: of the output.
+        low: lower clamp in output integers; a ReLU sets it to the zero point.
+        high: upper clamp.
+    """
+    if np.ptp(gain) == 0:
+        gain = gain[:1]
+    for bits in range(_MULTIPLIER_BITS, 0, -1):
+        total = bits - 1 - int(np.floor(np.log2(gain.max())))  # multiplier = gain · 2^total
+        multiplier = np.clip(np.rint(gain * 2.0**total), 1, 2**bits - 1)
+        real_bias = offset / (multiplier * 2.0**-total)
+        reach = magnitude + np.abs(real_bias).max() + 1
+        pre_shift = max(0, int(np.ceil(np.log2(reach * multiplier.max() + 2.0**total / 2) - 31)))
+        pre_shift = min(pre_shift, 15, max(total, 0))
+        shift = total - pre_shift
+        product = (reach / 2**pre_shift + 1) * multiplier.max() + (2.0 ** (shift - 1) if shift > 0 else 0)
+        if 0 <= shift <= 30 and product <= INT32_MAX and reach < INT32_MAX:
+            break
+    else:
+        raise ArithmeticError("no multiplier fits")
+    bias = np.rint(real_bias) + (1 << pre_shift >> 1)
+    rescale = Rescale(
+        multiplier.astype(np.int16), pre_shift, shift, zero_point, max(low, dtype.low), min(high, dtype.high)
+    )
+    return Fixed(shorten(bias), rescale)
+
+
+def shorten(bias: Reals) -> NDArray[np.int32]:
+    """Round biases to multiples of the smallest power of two that lets all of them be stored in 16 bits."""
+    largest = max(1, int(np.abs(bias).max()))
+    step = 1 << max(0, largest.bit_length() - (_BIAS_BITS - 1))
+    rounded = np.clip(np.rint(bias / step), -(2 ** (_BIAS_BITS - 1)), 2 ** (_BIAS_BITS - 1) - 1)
+    return (rounded * step).astype(np.int32)

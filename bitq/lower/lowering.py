@@ -1,0 +1,80 @@
+"""Lowering: walks a traced module and builds the checked, range-proved integer graph."""
+
+from __future__ import annotations
+
+from torch import Tensor, fx
+
+from bitq.core.errors import DeployError
+from bitq.data.dataset import InputSpec
+from bitq.ir.check import check
+from bitq.ir.graph import Graph
+from bitq.ir.ops import ArgMax
+from bitq.ir.ranges import prove
+from bitq.ir.types import INT8, INT32, TensorType
+from bitq.lower.builder import Builder, Stored, Value
+from bitq.lower.modules import MODULES, channels_last
+from bitq.lower.trace import observe, trace
+from bitq.quant.quantizer import QuantizedModel
+
+
+def lower(
+    quantized: QuantizedModel, calibration: Tensor, spec: InputSpec, *, name: str = "model", classify: bool = True
+) -> Graph:
+    """Turn a quantized torch model into an integer graph.
+
+    Args:
+        quantized: plain module with rounded weights, and their codes.
+        calibration: real inputs ``(n, *shape)``, a few hundred to a few thousand training rows; their ranges
+            set the scales of the activations.
+        spec: integer encoding of the input.
+        name: C identifier of the model.
+        classify: whether the entry point returns the index of the largest score.
+
+    Raises:
+        DeployError: a module is not covered, or a weight is in float; names the module.
+        RangeError: an accumulator may not fit in 32 bits.
+    """
+    traced = trace(quantized.model)
+    builder = Builder(quantized.weights, observe(traced, calibration))
+    output: Stored | None = None
+    source = TensorType(channels_last(spec.shape), INT8, spec.scale, spec.zero_point)
+    for node in traced.graph.nodes:
+        if node.op == "placeholder":
+            builder.set(node, Stored("input", source, spec.shape))
+        elif node.op == "output":
+            output = builder.scores(_only(node))
+        else:
+            builder.set(node, _lower_node(builder, node, traced))
+    assert output is not None
+    ops = list(builder.ops)
+    if classify:
+        ops.append(ArgMax(name="winner", inputs=(output.name,), out=TensorType((1,), INT32, 1.0)))
+    graph = Graph(name, source, tuple(ops), (output.name,), "winner" if classify else None)
+    prove(check(graph))
+    return graph
+
+
+def _lower_node(builder: Builder, node: fx.Node, traced: fx.GraphModule) -> Value:
+    if node.op != "call_module":
+        raise DeployError(
+            f"'{node.target}' in the forward pass cannot be lowered; use the torch.nn module for it. "
+            f"Covered: {_covered()}."
+        )
+    module = traced.get_submodule(str(node.target))
+    lowering = MODULES.get(type(module))
+    if lowering is None:
+        raise DeployError(
+            f"layer '{node.target}' ({type(module).__name__}) cannot be lowered. Covered: {_covered()}."
+        )
+    return lowering(builder, node, module)
+
+
+def _only(node: fx.Node) -> fx.Node:
+    result = node.args[0]
+    if not isinstance(result, fx.Node):
+        raise DeployError(f"the model returns {type(result).__name__}; one tensor of scores is expected.")
+    return result
+
+
+def _covered() -> str:
+    return ", ".join(sorted(t.__name__ for t in MODULES))

@@ -1,0 +1,227 @@
+"""How each module type becomes operations: one function per type, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor, fx, nn
+
+from bitq.core.errors import DeployError
+from bitq.ir.ops import AvgPool, Flatten, MaxPool, Pair
+from bitq.lower.builder import Builder, Pending, Stored, Value
+from bitq.lower.fixed import Reals, fix
+
+Lowering = Callable[[Builder, fx.Node, Any], Value]
+
+
+def linear(builder: Builder, node: fx.Node, module: nn.Linear) -> Value:
+    """A dense layer; columns follow the channels-last order of a flattened input."""
+    layer, x = str(node.target), builder.stored(_source(node))
+    weight = builder.weight(layer)
+    _require(len(x.shape) == 1, layer, f"a dense layer reads a vector, got {x.shape}; put nn.Flatten before it")
+    codes = weight.codes
+    if x.flat_from is not None and len(x.flat_from) > 1:
+        codes = np.moveaxis(codes.reshape(len(codes), *x.flat_from), 1, -1).reshape(len(codes), -1)
+    out = (module.out_features,)
+    gain = np.broadcast_to(weight.scale * x.type.scale, out)
+    return Pending(layer, x, np.ascontiguousarray(codes), weight, gain, _bias(module), out, out)
+
+
+def convolution(builder: Builder, node: fx.Node, module: nn.Conv1d | nn.Conv2d) -> Value:
+    """A convolution over one or two dimensions."""
+    layer, x = str(node.target), builder.stored(_source(node))
+    weight = builder.weight(layer)
+    _require(module.groups == 1, layer, f"groups={module.groups} is not covered; use groups=1")
+    _require(set(module.dilation) == {1}, layer, f"dilation={module.dilation} is not covered; use dilation=1")
+    _require(module.padding_mode == "zeros", layer, f"padding_mode='{module.padding_mode}'; only zeros are covered")
+    codes = weight.codes if weight.codes.ndim == 4 else weight.codes[:, :, None, :]
+    kernel = (codes.shape[2], codes.shape[3])
+    padding = _padding(module, kernel)
+    stride = _pair(module.stride)
+    shape = builder.seen(node).shape
+    gain = np.broadcast_to(weight.scale * x.type.scale, (module.out_channels,))
+    return Pending(
+        layer,
+        x,
+        np.ascontiguousarray(np.moveaxis(codes, 1, -1)),
+        weight,
+        gain,
+        _bias(module),
+        channels_last(shape),
+        shape,
+        stride,
+        padding,
+    )
+
+
+def batch_norm(builder: Builder, node: fx.Node, module: nn.BatchNorm1d | nn.BatchNorm2d) -> Value:
+    """Batch norm with running statistics, folded into the layer before it."""
+    value = builder.value(_source(node))
+    folds = isinstance(value, Pending) and not value.relu
+    _require(folds, str(node.target), "a batch norm is folded into a convolution or dense layer right before it")
+    assert isinstance(value, Pending)
+    _require(module.running_var is not None, str(node.target), "a batch norm needs track_running_stats=True")
+    mean, variance = _real(module.running_mean), _real(module.running_var)
+    gain = 1.0 / np.sqrt(variance + module.eps)
+    offset = -mean * gain
+    if module.affine:
+        gain, offset = gain * _real(module.weight), offset * _real(module.weight) + _real(module.bias)
+    return value.affine(gain, offset)
+
+
+def relu(builder: Builder, node: fx.Node, module: nn.ReLU) -> Value:
+    """A clamp at zero in the rescale of the layer before it; nothing where values are never negative."""
+    value = builder.value(_source(node))
+    if isinstance(value, Pending):
+        return replace(value, relu=True)
+    _require(
+        value.type.dtype.low >= value.type.zero_point, str(node.target), "a ReLU follows a convolution or dense layer"
+    )
+    return value
+
+
+def max_pool(builder: Builder, node: fx.Node, module: nn.MaxPool1d | nn.MaxPool2d) -> Value:
+    """Max pooling."""
+    layer, x = str(node.target), builder.stored(_source(node))
+    _require(_pair(module.dilation) == (1, 1), layer, f"dilation={module.dilation} is not covered; use 1")
+    _require(not module.ceil_mode, layer, "ceil_mode=True is not covered; use False")
+    kernel, stride = _window(module.kernel_size, x), _window(module.stride, x)
+    pad = _pair(module.padding) if len(x.shape) == 3 else (0, _pair(module.padding)[1])
+    shape = builder.seen(node).shape
+    out = replace(x.type, shape=channels_last(shape))
+    padding = ((pad[0], pad[0]), (pad[1], pad[1]))
+    name = _name(layer)
+    builder.add(
+        MaxPool(name=name, inputs=(x.name,), out=out, layer=layer, kernel=kernel, stride=stride, padding=padding)
+    )
+    return Stored(name, out, shape)
+
+
+def average_pool(builder: Builder, node: fx.Node, module: nn.AvgPool1d | nn.AvgPool2d) -> Value:
+    """Average pooling without padding."""
+    layer, x = str(node.target), builder.stored(_source(node))
+    _require(_pair(module.padding) == (0, 0), layer, f"padding={module.padding} is not covered; use 0")
+    _require(not module.ceil_mode, layer, "ceil_mode=True is not covered; use False")
+    return _average(builder, node, x, _window(module.kernel_size, x), _window(module.stride, x))
+
+
+def global_average(builder: Builder, node: fx.Node, module: nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d) -> Value:
+    """Adaptive average pooling to a single element per channel."""
+    layer, x = str(node.target), builder.stored(_source(node))
+    _require(_pair(module.output_size) == (1, 1), layer, f"output_size={module.output_size} is not covered; use 1")
+    kernel = (x.type.shape[0], x.type.shape[1])
+    return _average(builder, node, x, kernel, kernel)
+
+
+def flatten(builder: Builder, node: fx.Node, module: nn.Flatten) -> Value:
+    """The same integers as a vector; the dense layer behind it reorders its columns."""
+    x = builder.stored(_source(node))
+    _require(module.start_dim == 1 and module.end_dim == -1, str(node.target), "nn.Flatten() with its defaults only")
+    if len(x.shape) == 1:
+        return x
+    name = _name(str(node.target))
+    out = replace(x.type, shape=(x.type.size,))
+    builder.add(Flatten(name=name, inputs=(x.name,), out=out, layer=str(node.target)))
+    return Stored(name, out, (x.type.size,), flat_from=x.shape)
+
+
+def nothing(builder: Builder, node: fx.Node, module: nn.Module) -> Value:
+    """A module that does nothing in inference."""
+    return builder.value(_source(node))
+
+
+MODULES: dict[type[nn.Module], Lowering] = {
+    nn.Linear: linear,
+    nn.Conv1d: convolution,
+    nn.Conv2d: convolution,
+    nn.BatchNorm1d: batch_norm,
+    nn.BatchNorm2d: batch_norm,
+    nn.ReLU: relu,
+    nn.MaxPool1d: max_pool,
+    nn.MaxPool2d: max_pool,
+    nn.AvgPool1d: average_pool,
+    nn.AvgPool2d: average_pool,
+    nn.AdaptiveAvgPool1d: global_average,
+    nn.AdaptiveAvgPool2d: global_average,
+    nn.Flatten: flatten,
+    nn.Dropout: nothing,
+    nn.Identity: nothing,
+}
+
+
+def channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return torch's ``(c, h, w)`` as ``(h, w, c)``, ``(c, t)`` as ``(1, t, c)`` and ``(f,)`` as it is."""
+    match shape:
+        case (channels, height, width):
+            return (height, width, channels)
+        case (channels, time):
+            return (1, time, channels)
+        case _:
+            return shape
+
+
+def _average(builder: Builder, node: fx.Node, x: Stored, kernel: Pair, stride: Pair) -> Value:
+    count = kernel[0] * kernel[1]
+    shape = builder.seen(node).shape
+    out = builder.activation(builder.seen(node), channels_last(shape))
+    reach = count * (x.type.dtype.high - min(x.type.dtype.low, 0))
+    gain: Reals = np.array([x.type.scale / count / out.scale])
+    fixed = fix(gain, np.zeros(1), reach, out.dtype, out.zero_point, low=out.dtype.low, high=out.dtype.high)
+    name, layer = _name(str(node.target)), str(node.target)
+    builder.add(
+        AvgPool(
+            name=name, inputs=(x.name,), out=out, layer=layer, kernel=kernel, stride=stride, rescale=fixed.rescale
+        )
+    )
+    return Stored(name, out, shape)
+
+
+def _source(node: fx.Node) -> fx.Node:
+    source = node.args[0]
+    assert isinstance(source, fx.Node)
+    return source
+
+
+def _padding(module: nn.Conv1d | nn.Conv2d, kernel: Pair) -> tuple[Pair, Pair]:
+    if module.padding == "same":
+        # torch puts the odd sample at the end.
+        before = ((kernel[0] - 1) // 2, (kernel[1] - 1) // 2)
+        return (before[0], kernel[0] - 1 - before[0]), (before[1], kernel[1] - 1 - before[1])
+    if module.padding == "valid":
+        return (0, 0), (0, 0)
+    sizes: Any = module.padding
+    vertical, horizontal = (0, sizes[0]) if len(sizes) == 1 else (sizes[0], sizes[1])
+    return (vertical, vertical), (horizontal, horizontal)
+
+
+def _window(size: Any, x: Stored) -> Pair:
+    vertical, horizontal = _pair(size)
+    return (vertical, horizontal) if len(x.shape) == 3 else (1, horizontal)
+
+
+def _pair(size: Any) -> Pair:
+    if isinstance(size, int):
+        return size, size
+    values = tuple(size)
+    return (1, values[0]) if len(values) == 1 else (values[0], values[1])
+
+
+def _bias(module: nn.Linear | nn.Conv1d | nn.Conv2d) -> Reals:
+    return np.zeros(len(module.weight)) if module.bias is None else _real(module.bias)
+
+
+def _real(values: Tensor | None) -> Reals:
+    assert values is not None
+    return values.detach().cpu().double().numpy()
+
+
+def _name(layer: str) -> str:
+    return layer.replace(".", "_")
+
+
+def _require(holds: bool, layer: str, what: str) -> None:
+    if not holds:
+        raise DeployError(f"layer '{layer}' cannot be lowered: {what}.")

@@ -1,0 +1,72 @@
+"""The torch side of lowering: the module as a graph of calls, and the range of every value on real inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from bitq.core.errors import DeployError
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What calibration saw of one value: its smallest and largest element and its shape without the batch."""
+
+    low: float
+    high: float
+    shape: tuple[int, ...]
+
+    @property
+    def magnitude(self) -> float:
+        """Largest absolute element, never 0."""
+        return max(-self.low, self.high, 1e-9)
+
+
+def trace(model: nn.Module) -> fx.GraphModule:
+    """Trace a module with every ``torch.nn`` layer as one call.
+
+    Raises:
+        DeployError: the forward pass depends on values and cannot be traced; says where.
+    """
+    try:
+        return fx.symbolic_trace(model.eval())
+    except Exception as error:
+        raise DeployError(
+            f"{type(model).__name__} cannot be traced: {error}. Its forward pass may call layers and tensor "
+            "functions, but not branch on values."
+        ) from error
+
+
+@torch.no_grad()
+def observe(traced: fx.GraphModule, inputs: Tensor) -> dict[str, Seen]:
+    """Run real inputs through a traced module and note the range of every value.
+
+    Args:
+        traced: from `trace`.
+        inputs: float ``(n, *shape)``.
+
+    Returns:
+        What was seen, by the name of the node.
+    """
+    observer = _Observer(traced)
+    for part in inputs.split(512):
+        observer.run(part)
+    return observer.seen
+
+
+class _Observer(fx.Interpreter):
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self.seen: dict[str, Seen] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        if isinstance(result, Tensor):
+            low, high = float(result.min()), float(result.max())
+            if (old := self.seen.get(n.name)) is not None:
+                low, high = min(low, old.low), max(high, old.high)
+            self.seen[n.name] = Seen(low, high, tuple(result.shape[1:]))
+        return result

@@ -1,0 +1,1 @@
+"""Networks as plain torch compositions; nothing in here knows of quantization."""

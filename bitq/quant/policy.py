@@ -1,0 +1,43 @@
+"""Which parameter gets which codebook: patterns over the parameter names of the plain model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from bitq.core.errors import ConfigError, nearest
+from bitq.quant.codebook import CODEBOOKS, Codebook, codebook
+
+Policy = Mapping[str, str]
+
+
+def resolve(policy: Policy, model: nn.Module) -> dict[str, Codebook]:
+    """Return the codebook of every parameter that a policy quantizes, in the model's order.
+
+    Args:
+        policy: shell patterns to codebook names, or to ``float`` to leave a parameter alone; the last match wins.
+            Only parameters of two or more dimensions (weight matrices) are considered.
+        model: the plain model.
+
+    Raises:
+        ConfigError: a pattern matches no matrix, or a codebook is unknown.
+    """
+    matrices = matrix_names(model)
+    for pattern, book in policy.items():
+        if book != "float" and book not in CODEBOOKS:
+            raise ConfigError(f"policy '{pattern}': unknown codebook '{book}'.{nearest(book, [*CODEBOOKS, 'float'])}")
+        if not any(fnmatchcase(name, pattern) for name in matrices):
+            raise ConfigError(f"policy '{pattern}' matches no weight matrix.{nearest(pattern, matrices)}")
+    chosen = {name: _last_match(policy, name) for name in matrices}
+    return {name: codebook(book) for name, book in chosen.items() if book != "float"}
+
+
+def matrix_names(model: nn.Module) -> list[str]:
+    """Return the names of all parameters of two or more dimensions."""
+    return [name for name, parameter in model.named_parameters() if parameter.dim() >= 2]
+
+
+def _last_match(policy: Policy, name: str) -> str:
+    return next((book for pattern, book in reversed(list(policy.items())) if fnmatchcase(name, pattern)), "float")

@@ -1,0 +1,284 @@
+"""Attaches a quantization method to a model and its optimizer, steers it through training, and rounds at the end.
+
+One mechanism serves every training loop: `Quantizer.attach` hangs on the optimizer's post-step hook, so a
+LightningModule and a hand-written loop need no change. `Quantizer.finish` leaves plain modules whose weights are
+exactly ``code · scale``, and hands over the codes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from bitq.core.errors import ConfigError, TrainingError
+from bitq.quant.codebook import Codebook
+from bitq.quant.config import MethodConfig
+from bitq.quant.policy import Policy, resolve
+from bitq.quant.regularizers import REGULARIZERS, local
+from bitq.quant.schedules import SCHEDULES
+
+_FREEZE_EVENTS = 50  # how often per training the progressive freeze looks for weights that have arrived
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedWeight:
+    """Integer codes of one weight matrix, int8 in torch's layout, and its scale ``(out,)`` or ``(1,)``."""
+
+    codes: NDArray[np.int8]
+    scale: NDArray[np.float64]
+    book: Codebook
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedModel:
+    """A plain torch model whose weights are ``code · scale``, and the codes by parameter name."""
+
+    model: nn.Module
+    weights: dict[str, QuantizedWeight]
+
+
+class _StraightThrough(torch.autograd.Function):
+    """Rounds in the forward pass; the gradient passes unchanged."""
+
+    @staticmethod
+    def forward(ctx: Any, w: Tensor, rounded: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return rounded
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return grad, None
+
+
+class _Rounding(nn.Module):
+    """The parametrization of one weight; it computes with rounded weights while ``active``."""
+
+    def __init__(self, book: Codebook, *, per_channel: bool) -> None:
+        super().__init__()
+        self.book = book
+        self.per_channel = per_channel
+        self.active = False
+
+    def forward(self, w: Tensor) -> Tensor:
+        if not self.active:
+            return w
+        with torch.no_grad():
+            scale = self.book.scale(w, per_channel=self.per_channel)
+            rounded = self.book.nearest(w / scale).mul_(scale)
+        return _StraightThrough.apply(w, rounded)  # pyright: ignore[reportReturnType]
+
+
+class _Matrix:
+    """One weight matrix on its way to integers."""
+
+    def __init__(self, name: str, book: Codebook, model: nn.Module, method: MethodConfig) -> None:
+        owner, _, attribute = name.rpartition(".")
+        self.name = name
+        self.book = book
+        self.module = model.get_submodule(owner)
+        self.attribute = attribute
+        self.parameter: nn.Parameter = getattr(self.module, attribute)
+        self.per_channel = method.scale == "channel" or book.spread == 0
+        self.rounding: _Rounding | None = None
+        self.fixed_scale: Tensor | None = None
+        self.frozen: Tensor | None = None
+        self.target: Tensor | None = None
+        if method.forward == "ste":
+            self.rounding = _Rounding(book, per_channel=self.per_channel)
+            parametrize.register_parametrization(self.module, attribute, self.rounding)
+        self.last_codes = self.codes()
+
+    @property
+    def data(self) -> Tensor:
+        return self.parameter.data
+
+    def scale(self) -> Tensor:
+        if self.fixed_scale is not None:
+            return self.fixed_scale
+        return self.book.scale(self.data, per_channel=self.per_channel)
+
+    def codes(self) -> Tensor:
+        return self.book.nearest(self.data / self.scale())
+
+    def pull(self, force: Any, amount: float) -> None:
+        """Move the weights by one decoupled step of the regularizer."""
+        scale = self.scale()
+        v = local(self.data / scale, self.book)
+        self.data.sub_(force(v).mul_(scale * (amount * self.book.dtype.step / 2)))
+
+    def freeze(self, tolerance: float) -> None:
+        """Fix every weight within ``tolerance`` (in half codeword distances) of its codeword, for good."""
+        if self.fixed_scale is None:
+            self.fixed_scale = self.scale().clone()
+        u = self.data / self.fixed_scale
+        near = (u - self.book.nearest(u)).abs() <= tolerance * self.book.dtype.step / 2
+        # Weights beyond the outermost codeword are never within reach; the last call takes everything.
+        near |= tolerance >= 1.0
+        if self.frozen is not None:
+            near |= self.frozen
+        self.frozen, self.target = near, self.book.nearest(u) * self.fixed_scale
+        self.hold()
+        if bool(near.all()):
+            self.parameter.requires_grad = False
+            self.parameter.grad = None
+
+    def hold(self) -> None:
+        """Put frozen weights back to their codeword."""
+        if self.frozen is not None and self.target is not None:
+            torch.where(self.frozen, self.target, self.data, out=self.data)
+
+    @property
+    def done(self) -> bool:
+        return not self.parameter.requires_grad
+
+    def detach(self) -> QuantizedWeight:
+        scale = self.scale().clone()
+        codes = self.book.nearest(self.data / scale)
+        if self.rounding is not None:
+            parametrize.remove_parametrizations(self.module, self.attribute, leave_parametrized=False)
+        with torch.no_grad():
+            parameter: nn.Parameter = getattr(self.module, self.attribute)
+            parameter.copy_(codes * scale)
+            parameter.requires_grad = True
+        flat = scale.flatten().double().cpu().numpy()
+        return QuantizedWeight(codes.to(torch.int8).cpu().numpy(), flat, self.book)
+
+
+class Quantizer:
+    """The quantization of one model under one method.
+
+    Args:
+        model: a plain module; its parameters keep their identity, so the optimizer may exist before or after.
+        policy: parameter-name patterns to codebook names; see `bitq.quant.policy.resolve`.
+        method: the composition to use.
+
+    Raises:
+        ConfigError: the policy does not fit the model.
+    """
+
+    def __init__(self, model: nn.Module, policy: Policy, method: MethodConfig) -> None:
+        self.model = model
+        self.method = method
+        self._matrices = [_Matrix(name, book, model, method) for name, book in resolve(policy, model).items()]
+        self._step = 0
+        self._total = 0
+        self._finished = False
+        if method.warmup == 0:
+            self._activate()
+
+    def attach(self, optimizer: torch.optim.Optimizer, total_steps: int) -> None:
+        """Hang the method on an optimizer.
+
+        Args:
+            optimizer: the one that updates the model; its learning rates pace the pull.
+            total_steps: optimizer steps in the whole training; all of the method's fractions refer to it.
+
+        Raises:
+            ConfigError: there are no steps, or a quantized weight is not the optimizer's.
+        """
+        if total_steps < 1:
+            raise ConfigError(f"total_steps: must be at least 1, got {total_steps}.")
+        groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+        for matrix in self._matrices:
+            if id(matrix.parameter) not in groups:
+                raise ConfigError(f"the optimizer does not update {matrix.name}, which the policy quantizes.")
+        self._groups = groups
+        self._total = total_steps
+        optimizer.register_step_post_hook(self._after_step)
+
+    @property
+    def progress(self) -> float:
+        """Share of the training that is done, 0..1."""
+        return self._step / self._total if self._total else 0.0
+
+    @torch.no_grad()
+    def _after_step(self, optimizer: Any = None, args: Any = None, kwargs: Any = None) -> None:
+        self._step += 1
+        if self._step >= self.method.warmup * self._total:
+            self._activate()
+        self._pull()
+        self._freeze()
+
+    def _activate(self) -> None:
+        for matrix in self._matrices:
+            if matrix.rounding is not None:
+                matrix.rounding.active = True
+
+    def _pull(self) -> None:
+        method = self.method
+        force = REGULARIZERS.get(method.regularizer)
+        ramp = SCHEDULES[method.schedule](self.progress / method.freeze_start if method.freeze_start else 1.0)
+        for matrix in self._matrices:
+            if matrix.done:
+                continue
+            if force is not None and matrix.book.spread:
+                rate = float(self._groups[id(matrix.parameter)]["lr"])
+                matrix.pull(force, min(0.5, method.strength * ramp * rate))
+            matrix.hold()
+
+    def _freeze(self) -> None:
+        method, total = self.method, self._total
+        start, end = method.freeze_start * total, max(method.freeze_start, method.freeze_end) * total
+        if method.freeze == "none" or self._step < start:
+            return
+        if method.freeze == "all":
+            tolerance = 1.0
+        else:
+            every = max(1, total // _FREEZE_EVENTS)
+            if (self._step - int(start)) % every and self._step < end:
+                return
+            tolerance = 0.05 + 0.95 * min(1.0, (self._step - start) / max(1.0, end - start))
+        for matrix in self._matrices:
+            # 8-bit weights sit near a codeword anyway: they learn on until everything else is fixed.
+            if not matrix.done and (matrix.book.spread or tolerance >= 1.0):
+                matrix.freeze(tolerance)
+
+    @torch.no_grad()
+    def measure(self) -> dict[str, float]:
+        """Return what an epoch's log needs, and start counting flips anew.
+
+        Returns:
+            For every matrix ``weights/<name>/…``: ``within_1pct`` and ``within_5pct`` (share of weights that close
+            to a codeword, in codeword distances), ``msqe`` (in squared distances), ``flips`` (share of codes that
+            changed since the last call); and ``weights/flips``, ``weights/within_1pct`` over all of them.
+        """
+        log: dict[str, float] = {}
+        flips, within, count = 0.0, 0.0, 0
+        for matrix in self._matrices:
+            u = matrix.data / matrix.scale()
+            codes = matrix.book.nearest(u)
+            distance = (u - codes).abs().div_(matrix.book.dtype.step)
+            changed = (codes != matrix.last_codes).float().mean().item()
+            matrix.last_codes = codes
+            near = (distance <= 0.01).float().mean().item()
+            log[f"weights/{matrix.name}/within_1pct"] = near
+            log[f"weights/{matrix.name}/within_5pct"] = (distance <= 0.05).float().mean().item()
+            log[f"weights/{matrix.name}/msqe"] = distance.square().mean().item()
+            log[f"weights/{matrix.name}/flips"] = changed
+            flips, within, count = flips + changed * u.numel(), within + near * u.numel(), count + u.numel()
+        if count:
+            log["weights/flips"], log["weights/within_1pct"] = flips / count, within / count
+        return log
+
+    def normalized(self) -> dict[str, NDArray[np.float32]]:
+        """Return ``w / scale`` of every matrix, flat, for histograms."""
+        return {m.name: (m.data / m.scale()).flatten().float().cpu().numpy() for m in self._matrices}
+
+    def finish(self) -> QuantizedModel:
+        """Round every weight, remove all traces from the model, and hand over the codes.
+
+        Raises:
+            TrainingError: it was called before, or a weight is not finite.
+        """
+        if self._finished:
+            raise TrainingError("the quantizer is finished already; it rounds once.")
+        for matrix in self._matrices:
+            if not bool(torch.isfinite(matrix.data).all()):
+                raise TrainingError(f"{matrix.name} holds values that are not finite: the training diverged.")
+        self._finished = True
+        return QuantizedModel(self.model, {m.name: m.detach() for m in self._matrices})

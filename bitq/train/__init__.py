@@ -1,0 +1,1 @@
+"""Training with Lightning, at the price of a plain loop."""

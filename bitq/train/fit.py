@@ -1,0 +1,139 @@
+"""One training from initial weights to rounded ones, with a log entry per epoch."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bitq.core.errors import TrainingError
+from bitq.data.dataset import Dataset, Split
+from bitq.quant.config import MethodConfig
+from bitq.quant.policy import Policy
+from bitq.quant.quantizer import QuantizedModel, Quantizer
+from bitq.train.config import TrainConfig
+from bitq.train.inference import predict, reestimate_batch_norm, to_float
+from bitq.train.metrics import METRICS
+from bitq.train.module import EpochModule
+
+EpochLog = dict[str, float]
+Epoch = Callable[[int, EpochLog], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A finished training.
+
+    Attributes:
+        quantized: the model with rounded weights, and its codes (none for a float training).
+        history: metrics per epoch, named ``train/loss``, ``val/accuracy``, ``weights/flips`` and so on.
+        before: classes predicted for the test split by the model as trained, before anything was rounded; None
+            where the test split was not to be read.
+        histograms: ``weight / scale`` per quantized matrix just before rounding, flat.
+    """
+
+    quantized: QuantizedModel
+    history: list[EpochLog]
+    before: NDArray[np.int64] | None
+    histograms: dict[str, NDArray[np.float32]]
+
+
+def fit(
+    model: nn.Module,
+    data: Dataset,
+    config: TrainConfig,
+    seed: int,
+    *,
+    policy: Policy | None = None,
+    method: MethodConfig | None = None,
+    on_test: bool = True,
+    on_epoch: Epoch | None = None,
+) -> Fitted:
+    """Train a classifier, in float or under a quantization method.
+
+    Args:
+        model: plain module with fresh weights (its initialization is the caller's).
+        data: the dataset; its validation split feeds the curves.
+        config: how to train.
+        seed: of the batch order.
+        policy: which parameter gets which codebook; None trains in float.
+        method: how weights become integers; required with a policy.
+        on_test: whether to predict the test split.
+        on_epoch: called with (epochs done, metrics) after each.
+
+    Raises:
+        TrainingError: the loss or a weight stopped being finite.
+        ConfigError: the policy does not fit the model.
+    """
+    quantizer = Quantizer(model, policy, method) if policy and method else None
+    x, y = to_float(data.train.x, data.input), torch.from_numpy(data.train.y)
+    module = EpochModule(model, x, y, torch.tensor(data.class_weights), config, seed, quantizer)
+    curve = _Curve(data, config, quantizer, on_epoch)
+    _trainer(config, curve).fit(module)
+    rows = _calibration_rows(x, method)
+    if rows is not None:
+        reestimate_batch_norm(model, rows)
+    before = predict(model, data.test.x, data.input) if on_test else None
+    histograms = quantizer.normalized() if quantizer else {}
+    quantized = quantizer.finish() if quantizer else QuantizedModel(model, {})
+    if rows is not None:
+        reestimate_batch_norm(model, rows)
+    return Fitted(quantized, curve.history, before, histograms)
+
+
+class _Curve(pl.Callback):
+    """Keeps the log of each epoch and passes it on."""
+
+    def __init__(
+        self, data: Dataset, config: TrainConfig, quantizer: Quantizer | None, on_epoch: Epoch | None
+    ) -> None:
+        self.history: list[EpochLog] = []
+        self._data = data
+        self._rows = _sample(data.val, config.eval_rows)
+        self._quantizer = quantizer
+        self._on_epoch = on_epoch
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, EpochModule)
+        metric = self._data.metric
+        predicted = predict(pl_module.model, self._rows.x, self._data.input)
+        log = {"train/loss": pl_module.train_loss, f"val/{metric}": METRICS[metric](self._rows.y, predicted)}
+        if self._quantizer is not None:
+            log |= self._quantizer.measure()
+        self.history.append(log)
+        if self._on_epoch is not None:
+            self._on_epoch(len(self.history), log)
+
+
+def _sample(split: Split, rows: int) -> Split:
+    """Return the same evenly spaced rows for every seed and epoch."""
+    if rows >= len(split):
+        return split
+    return split.take(np.linspace(0, len(split) - 1, rows).astype(np.int64))
+
+
+def _calibration_rows(x: Tensor, method: MethodConfig | None) -> Tensor | None:
+    if method is None or method.reestimate == 0:
+        return None
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    return x[order[: method.reestimate]]
+
+
+def _trainer(config: TrainConfig, *callbacks: pl.Callback) -> pl.Trainer:
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning|torch.utils._pytree")
+    options: dict[str, Any] = {"accelerator": "cpu", "devices": 1, "logger": False, "enable_checkpointing": False}
+    quiet: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
+    try:
+        return pl.Trainer(max_epochs=config.epochs, callbacks=list(callbacks), **options, **quiet)
+    except ValueError as error:
+        raise TrainingError(f"Lightning refused the training: {error}") from error

@@ -1,0 +1,55 @@
+"""Running a torch classifier over whole splits, and re-estimating its batch-norm statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bitq.data.dataset import InputSpec
+
+_BATCH = 1024
+
+
+def to_float(x: NDArray[np.int8], spec: InputSpec) -> Tensor:
+    """Return the real inputs ``(x − zero_point) · scale`` as float32."""
+    return (torch.from_numpy(x).float() - spec.zero_point) * spec.scale
+
+
+@torch.no_grad()
+def predict(model: nn.Module, x: NDArray[np.int8], spec: InputSpec) -> NDArray[np.int64]:
+    """Return the class with the largest score of every row, the lowest on ties."""
+    model.eval()
+    parts = [model(to_float(x[i : i + _BATCH], spec)).argmax(dim=1) for i in range(0, len(x), _BATCH)]
+    return torch.cat(parts).numpy()
+
+
+@torch.no_grad()
+def reestimate_batch_norm(model: nn.Module, x: Tensor, batch: int = 500) -> None:
+    """Replace all running statistics by averages over ``x``, forward only.
+
+    Rounding shifts the statistics that a network was trained with; this repairs them (Nagel et al.,
+    arXiv:2203.11086, section 4). Dropout stays off.
+
+    Args:
+        model: its batch-norm layers are updated in place.
+        x: real inputs ``(n, *shape)``; a last batch of a single row is left out.
+        batch: rows per forward pass.
+    """
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d)]
+    if not norms or len(x) < 2:
+        return
+    momenta: list[Any] = [norm.momentum for norm in norms]
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # cumulative average
+        norm.train()
+    for i in range(0, len(x) - 1, batch):
+        model(x[i : i + batch])
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()

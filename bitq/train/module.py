@@ -1,0 +1,101 @@
+"""A LightningModule whose one training step is a whole epoch over tensors in memory.
+
+Lightning keeps the shell (loop, checkpoints, callbacks); the inner loop pays nothing for it. Batches are drawn
+from a generator seeded by (seed, epoch), so a resumed training sees the same order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from bitq.core.errors import TrainingError
+from bitq.quant.quantizer import Quantizer
+from bitq.train.config import TrainConfig
+
+
+class EpochModule(pl.LightningModule):
+    """Trains a classifier with Adam and cross-entropy.
+
+    Args:
+        model: plain module, ``(batch, *shape)`` to ``(batch, classes)``.
+        x: float inputs ``(n, *shape)``.
+        y: int64 labels ``(n,)``.
+        class_weights: float ``(classes,)``.
+        config: epochs, batch, learning rate.
+        seed: of the order of the batches.
+        quantizer: attached to the optimizer when there is one.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        class_weights: Tensor,
+        config: TrainConfig,
+        seed: int,
+        quantizer: Quantizer | None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.model = model
+        self.config = config
+        self.seed = seed
+        self.loss: Callable[[Tensor, Tensor], Tensor] = nn.CrossEntropyLoss(weight=class_weights)
+        self.train_loss = math.nan
+        self._x, self._y = x, y
+        self._quantizer = quantizer
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps per epoch; a last batch of a single row is dropped (batch norm needs two)."""
+        full, rest = divmod(len(self._y), self.config.batch)
+        return full + (rest > 1)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam over all parameters, one fused kernel per step, with the quantizer on its post-step hook."""
+        optimizer = torch.optim.Adam(self.model.parameters(), lr=self.config.lr, fused=True)
+        if self._quantizer is not None:
+            self._quantizer.attach(optimizer, self.steps_per_epoch * self.config.epochs)
+        return optimizer
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> None:
+        """Run one epoch.
+
+        Raises:
+            TrainingError: the loss is not finite.
+        """
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        self.model.train()
+        order = torch.Generator().manual_seed(self.seed * 1_000_003 + self.current_epoch)
+        rows = torch.randperm(len(self._y), generator=order)
+        total = 0.0
+        for step in range(self.steps_per_epoch):
+            index = rows[step * self.config.batch : (step + 1) * self.config.batch]
+            self._set_rate(optimizer, (self.current_epoch + step / self.steps_per_epoch) / self.config.epochs)
+            loss = self.loss(self.model(self._x[index]), self._y[index])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+        self.train_loss = total / self.steps_per_epoch
+        if not math.isfinite(self.train_loss):
+            raise TrainingError(
+                f"the loss is not finite in epoch {self.current_epoch + 1}: the training diverged; lower train.lr "
+                f"(now {self.config.lr:g}) or quant.strength."
+            )
+
+    def train_dataloader(self) -> list[Tensor]:
+        """One item: the signal to run an epoch."""
+        return [torch.zeros(1)]
+
+    def _set_rate(self, optimizer: torch.optim.Optimizer, progress: float) -> None:
+        if self.config.schedule == "cosine":
+            for group in optimizer.param_groups:
+                group["lr"] = self.config.lr * (1 + math.cos(math.pi * progress)) / 2
