@@ -67,15 +67,15 @@ def _view(rng: Generator, wearer: Wearer) -> Array:
 
 
 MOVEMENTS = {
-    "look": Movement(0.40, _view, 0.75, 0.35, 2.5, 0.25),
-    "drink": Movement(0.10, _near(0.7, -0.3, 0.45, 0.15), 0.90, 0.40, 3.0, 0.3),
-    "touch the head": Movement(0.08, _near(0.85, -0.2, -0.2, 0.2), 0.80, 0.50, 3.0, 0.5),
-    "raise without turning": Movement(0.12, _near(-0.1, -0.9, 0.15, 0.15), 0.80, 0.30, 3.0, 0.3),
-    "put on the desk": Movement(0.10, _near(0.05, -0.15, 0.95, 0.12), 1.10, 0.15, 6.0, 0.5),
+    "look": Movement(0.40, _view, 1.5, 0.60, 2.5, 0.25),
+    "drink": Movement(0.10, _near(0.7, -0.3, 0.45, 0.15), 1.40, 0.60, 3.0, 0.3),
+    "touch the head": Movement(0.08, _near(0.85, -0.2, -0.2, 0.2), 1.20, 0.80, 3.0, 0.5),
+    "raise without turning": Movement(0.12, _near(-0.1, -0.9, 0.15, 0.15), 1.20, 0.50, 3.0, 0.3),
+    "put on the desk": Movement(0.10, _near(0.05, -0.15, 0.95, 0.12), 1.60, 0.25, 6.0, 0.5),
     "drift": Movement(0.05, _view, 6.0, 0.20, 4.0, 0.2),
-    "gesture": Movement(0.15, _near(0.0, -0.3, -0.1, 0.7), 0.50, 0.20, 1.0, 0.8),
+    "gesture": Movement(0.15, _near(0.0, -0.3, -0.1, 0.7), 0.80, 0.40, 1.0, 0.8),
 }
-BASES = (_near(-0.92, -0.3, 0.15, 0.12), _near(-0.3, -0.7, 0.4, 0.15), _near(-0.5, -0.55, -0.5, 0.15))
+BASES = (_near(-0.92, -0.3, 0.15, 0.12), _near(-0.3, -0.8, 0.1, 0.15), _near(-0.5, -0.55, -0.5, 0.15))
 GAITS = ((0.0, 0.0), (0.0, 0.0), (1.85, 2.2), (2.7, 7.0))  # steps per second, amplitude in m/s^2
 
 
@@ -90,7 +90,7 @@ def simulate(subjects: int, seed: int) -> list[Recording]:
     for index in range(subjects):
         rng = np.random.default_rng([seed, index])
         wearer = Wearer(
-            pitch=math.radians(rng.normal(12, 12)),
+            pitch=math.radians(rng.normal(16, 12)),
             lateral=math.radians(rng.normal(-1, 5)),
             slowness=float(rng.lognormal(0, 0.2)),
             side="R" if rng.random() < 0.25 else "L",
@@ -113,7 +113,7 @@ def _record(rng: Generator, wearer: Wearer, subject: str, place: int) -> Recordi
     while True:
         name = names[rng.choice(len(names), p=shares / shares.sum())]
         movement = MOVEMENTS[name]
-        duration_s = float(np.clip(movement.duration_s * wearer.slowness * rng.lognormal(0, 0.45), 0.3, 9))
+        duration_s = float(np.clip(movement.duration_s * wearer.slowness * rng.lognormal(0, 0.65), 0.3, 9))
         dwell_s = float(np.clip(movement.dwell_s * rng.lognormal(0, 0.6), 0.8, 15))
         back_s = duration_s * rng.uniform(0.8, 1.3)
         arrive = now + int(duration_s * RATE_HZ)
@@ -128,7 +128,7 @@ def _record(rng: Generator, wearer: Wearer, subject: str, place: int) -> Recordi
             if name == "look":
                 events.append(_event(up[now:arrive], now))
             jitter[arrive:leave] = movement.jitter * rng.lognormal(0, 0.5)
-            free[now:home] = rng.uniform(0.2, 0.7)
+            free[now:home] = rng.uniform(0.1, 0.5)
             _move(rng, up, hand, slice(leave, home), _unit(base(rng, wearer)), -reach_m)
         now = home + int(rng.uniform(1.0, 5.0) * RATE_HZ)
     acc = _body(rng, up, hand, jitter, np.convolve(free, np.ones(15) / 15, "same"), cadence_hz, gait)

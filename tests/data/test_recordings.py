@@ -39,7 +39,12 @@ def test_what_was_written_is_read(tmp_path: Path, two: list[Recording], write_co
         ("sessions.csv", "1,p2", "1,p3", r"sessions.csv:3:subject: the .npz says p2, got 'p3'"),
         ("sessions.csv", ",60", ",61", r"sessions.csv:3:n_samples: the .npz says 60, got '61'"),
         ("sessions.csv", "1,p2,session1,R,60\n", "", r"1 sessions, the .npz holds 2"),
-        ("events.csv", "0,p1,session0,raise_end", "7,p1,session0,raise_end", r"events.csv:2:session_index: must be 0 to 1"),
+        (
+            "events.csv",
+            "0,p1,session0,raise_end",
+            "7,p1,session0,raise_end",
+            r"events.csv:2:session_index: must be 0 to 1",
+        ),
         ("events.csv", "0,p1,session0,raise_end", "0,p2,session0,raise_end", r"events.csv:2:session: session 0 is"),
         ("events.csv", "raise_end", "raise", r"events.csv:2:kind: must be raise_end or lower_start, got 'raise'"),
         ("events.csv", ",A,", ",D,", r"events.csv:2:confidence: must be A, B or C"),
@@ -85,7 +90,9 @@ def test_faulty_arrays_are_refused(
         read_corpus(folder, "corpus")
 
 
-def test_changed_files_are_refused_by_their_checksum(tmp_path: Path, two: list[Recording], write_corpus: Maker) -> None:
+def test_changed_files_are_refused_by_their_checksum(
+    tmp_path: Path, two: list[Recording], write_corpus: Maker
+) -> None:
     folder = write_corpus(tmp_path / "corpus", two)
     (folder / "events.csv").write_text((folder / "events.csv").read_text().replace("1.0,1.5", "1.0,1.6"))
     with pytest.raises(DataError, match=r"events.csv: SHA-256 is [0-9a-f]{64}, SHA256SUMS says [0-9a-f]{64}"):

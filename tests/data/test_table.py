@@ -50,7 +50,9 @@ def test_faulty_files_are_refused(tmp_path: Path, content: bytes, words: str) ->
         read(tmp_path, content)
 
 
-@pytest.mark.parametrize("cell", ["", "abc", '"1,5"', "1_000", "١٢", "0x10", " 1", "1 ", "--1", "nan", "inf", "1e999"])
+@pytest.mark.parametrize(
+    "cell", ["", "abc", '"1,5"', "1_000", "١٢", "0x10", " 1", "1 ", "--1", "nan", "inf", "1e999"]
+)
 def test_what_is_no_plain_number_is_refused_with_its_place(tmp_path: Path, cell: str) -> None:
     table = read(tmp_path, f"name,n,x\na,1,2\nb,{cell},{cell}\n".encode())
     with pytest.raises(DataError, match=r"t\.csv:3:n: must be an integer"):
