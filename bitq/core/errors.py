@@ -63,7 +63,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
         known: every name that would have been right.
     """
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
         return f" Did you mean '{close[0]}'?"
     return f" Allowed: {', '.join(names)}." if names else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, fields, is_dataclass
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 
 from bitq.core.errors import ConfigError, nearest
 
@@ -64,3 +64,13 @@ def _check_value(key: str, value: Any, allowed: Mapping[str, Any]) -> None:
             raise ConfigError(f"{key}: must be {allowed['low']} to {allowed['high']}{unit}, got {value}.")
     if "options" in allowed and value not in allowed["options"]:
         raise ConfigError(f"{key}: unknown value '{value}'.{nearest(str(value), allowed['options'])}")
+
+
+def field_names(config: type, prefix: str = "") -> list[str]:
+    """Return the names of all fields of a config dataclass, those of nested dataclasses dotted."""
+    names: list[str] = []
+    for name, kind in get_type_hints(config).items():
+        names.append(f"{prefix}{name}")
+        if is_dataclass(kind) and isinstance(kind, type):
+            names += field_names(kind, f"{prefix}{name}.")
+    return names

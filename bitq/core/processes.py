@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 _reports: Any = None  # in a worker: the queue to the parent
 _index: int | None = None  # in a worker: the job that it runs
+_shared: Any = None  # in a worker: what all jobs share
 
 
 class Interrupted(BaseException):
@@ -99,17 +100,19 @@ class Done(NamedTuple):
 
 
 def run_jobs(
-    function: Callable[[Any], T],
+    function: Callable[[Any, Any], T],
+    shared: Any,
     arguments: Sequence[Any],
     *,
     workers: int,
     on_report: Callable[[int, Any], None] | None = None,
     preload: Sequence[str] = (),
 ) -> Iterator[Done]:
-    """Run ``function(argument)`` for every argument in worker processes and yield each as it ends.
+    """Run ``function(shared, argument)`` for every argument in worker processes and yield each as it ends.
 
     Args:
         function: a top-level function; what it raises comes back as the job's ``error``.
+        shared: a picklable value, sent to each worker once.
         arguments: one picklable value per job.
         workers: processes at most; 1 still uses a process, so that every job starts from the same state.
         on_report: called in this process as ``on_report(index, value)`` for each `report` of a running job.
@@ -123,7 +126,7 @@ def run_jobs(
     reports = context.Queue()
     stop = context.Event()
     executor = ProcessPoolExecutor(
-        min(workers, max(1, len(arguments))), context, initializer=_begin_worker, initargs=(reports, stop)
+        min(workers, max(1, len(arguments))), context, initializer=_begin_worker, initargs=(reports, stop, shared)
     )
     pending: dict[Future[T], int] = {}
     try:
@@ -169,9 +172,9 @@ def _drain(reports: Any, on_report: Callable[[int, Any], None] | None) -> None:
             on_report(index, value)
 
 
-def _begin_worker(reports: Any, stop: Any) -> None:
-    global _reports
-    _reports = reports
+def _begin_worker(reports: Any, stop: Any, shared: Any) -> None:
+    global _reports, _shared
+    _reports, _shared = reports, shared
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = os.getppid()
@@ -184,10 +187,10 @@ def _begin_worker(reports: Any, stop: Any) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _run_job(function: Callable[[Any], T], index: int, argument: Any) -> T:
+def _run_job(function: Callable[[Any, Any], T], index: int, argument: Any) -> T:
     global _index
     _index = index
     try:
-        return function(argument)
+        return function(_shared, argument)
     finally:
         _index = None
