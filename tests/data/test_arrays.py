@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from bitq.core.errors import ConfigError, DataError
 from bitq.data.config import ArraysConfig
 from bitq.data.dataset import Dataset
@@ -48,6 +47,16 @@ def test_wider_numbers_are_scaled_by_the_training_part(tmp_path: Path, dtype: ty
     real = (dataset.train.x - float(dataset.input.zero_point)) * dataset.input.scale
     assert abs(real.std() - 1) < 1e-6
     assert dataset.input.zero_point == 0
+
+
+def test_the_test_part_has_no_say_in_the_range(tmp_path: Path) -> None:
+    x = np.arange(1.0, 101.0)[:, None] * [1.0, -0.5]
+    steps = set()
+    for seed in range(8):
+        dataset = make(tmp_path, ArraysConfig(seed=seed), x=x, y=Y)
+        assert np.abs(dataset.train.x).max() == 127
+        steps.add(dataset.preprocess[0].parameters["by"])
+    assert min(steps) < 100 / 127  # row 100 was not in every training part
 
 
 def test_text_labels_and_sparse_numbers_become_classes(tmp_path: Path) -> None:
@@ -162,7 +171,7 @@ def test_constant_channels_are_noted(tmp_path: Path) -> None:
 def test_paths_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.path: name the \.npz file"):
         load(ArraysConfig())
-    with pytest.raises(DataError, match="nothing at .*none.npz.*data.path"):
+    with pytest.raises(DataError, match=r"nothing at .*none\.npz.*data\.path"):
         load(ArraysConfig(path=str(tmp_path / "none.npz")))
-    with pytest.raises(ConfigError, match="must be at most 0.9"):
+    with pytest.raises(ConfigError, match=r"must be at most 0\.9"):
         load(ArraysConfig(path="x", val_fraction=0.6, test_fraction=0.5))

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from bitq.core.errors import ConfigError, DataError
 from bitq.data.config import CORPORA, Face2WakeConfig
 from bitq.data.face2wake import LICENSES, cut, face2wake, label_windows
@@ -102,7 +101,7 @@ def test_recordings_are_found_split_by_person_and_balanced(tmp_path: Path, noisy
 def test_one_session_under_two_names_is_a_leak(tmp_path: Path, noisy: Maker, write_corpus: Maker) -> None:
     people = [noisy(f"uwash_inwild/p{index}", min(index, 3)) for index in range(5)]
     write_corpus(tmp_path / "uwash_inwild", people)
-    with pytest.raises(DataError, match="leak: session session4 of uwash_inwild/p4 .* uwash_inwild/p3"):
+    with pytest.raises(DataError, match=r"leak: session session4 of uwash_inwild/p4 .* uwash_inwild/p3"):
         load(Face2WakeConfig(root=str(tmp_path)))
 
 

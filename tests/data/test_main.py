@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from bitq.core.errors import ConfigError
 from bitq.core.fields import validate
 from bitq.data.__main__ import compose, main

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from bitq.core.errors import DataError
 from bitq.data.__main__ import compose
 from bitq.data.config import MnistConfig, RemoteFile
@@ -61,7 +60,7 @@ def test_missing_files_say_where_and_what_to_do(tmp_path: Path) -> None:
 
 def test_another_file_than_the_config_names_is_refused(folder: Path) -> None:
     file = RemoteFile("train-images-idx3-ubyte", "https://x.invalid/", 1, "0" * 64)
-    with pytest.raises(DataError, match="expected 0{64}"):
+    with pytest.raises(DataError, match=r"expected 0{64}"):
         load(MnistConfig(root=str(folder), files=[file]))
 
 
@@ -73,7 +72,7 @@ def test_labels_that_do_not_fit_are_refused(folder: Path, tmp_path: Path, labels
             (tmp_path / "mnist" / path.name).symlink_to(path)
     content = struct.pack(">4BI", 0, 0, 8, 1, len(labels)) + labels
     (tmp_path / "mnist/t10k-labels-idx1-ubyte").write_bytes(content)
-    with pytest.raises(DataError, match="9999 labels .* for 10000 images|row 9999 has label 10, allowed 0 to 9"):
+    with pytest.raises(DataError, match=r"9999 labels .* for 10000 images|row 9999 has label 10, allowed 0 to 9"):
         load(MnistConfig(root=str(tmp_path)))
 
 

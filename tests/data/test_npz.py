@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from bitq.core.errors import DataError
 from bitq.data.npz import read_npz
 
