@@ -12,9 +12,10 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from queue import Empty
@@ -49,6 +50,7 @@ def run_tool(
     cwd: Path | None = None,
     environment: Mapping[str, str] | None = None,
     stdin: bytes | None = None,
+    on_wait: Callable[[], None] | None = None,
 ) -> bytes:
     """Run an external program to its end and return what it wrote to standard output.
 
@@ -60,6 +62,7 @@ def run_tool(
         cwd: folder to run in.
         environment: variables added to the present ones.
         stdin: bytes for its standard input.
+        on_wait: called a few times per second while the program runs; what it raises stops the program.
 
     Raises:
         ToolError: it is missing, hung or returned a code other than 0; the message quotes the end of its output.
@@ -78,7 +81,7 @@ def run_tool(
     except OSError as error:
         raise ToolError(f"cannot start {name}: {error.strerror}.") from error
     try:
-        output, errors = process.communicate(stdin, timeout=timeout_s)
+        output, errors = _communicate(process, stdin, timeout_s, on_wait)
     except BaseException as error:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -91,10 +94,26 @@ def run_tool(
     return output
 
 
+def _communicate(
+    process: subprocess.Popen[bytes], stdin: bytes | None, timeout_s: float, on_wait: Callable[[], None] | None
+) -> tuple[bytes, bytes]:
+    if on_wait is None:
+        return process.communicate(stdin, timeout=timeout_s)
+    end = time.monotonic() + timeout_s
+    while True:
+        try:
+            return process.communicate(stdin, timeout=min(0.25, max(0.0, end - time.monotonic())))
+        except subprocess.TimeoutExpired:
+            if time.monotonic() >= end:
+                raise
+            stdin = None  # what was given once keeps being sent
+            on_wait()
+
+
 class Done(NamedTuple):
     """One finished job: its place in the list of arguments, and its result or its error."""
 
-    number: int
+    place: int
     result: Any
     error: Exception | None
 
@@ -102,7 +121,7 @@ class Done(NamedTuple):
 def run_jobs(
     function: Callable[[Any, Any], T],
     shared: Any,
-    arguments: Sequence[Any],
+    arguments: Iterable[Any],
     *,
     workers: int,
     on_report: Callable[[int, Any], None] | None = None,
@@ -113,7 +132,8 @@ def run_jobs(
     Args:
         function: a top-level function; what it raises comes back as the job's ``error``.
         shared: a picklable value, sent to each worker once.
-        arguments: one picklable value per job.
+        arguments: one picklable value per job; each is drawn when a worker becomes free, after the results so far
+            have been yielded, so a generator may choose the next job by them.
         workers: processes at most; 1 still uses a process, so that every job starts from the same state.
         on_report: called in this process as ``on_report(index, value)`` for each `report` of a running job.
         preload: modules that the fork server imports once for all workers.
@@ -125,14 +145,15 @@ def run_jobs(
     context.set_forkserver_preload(["bitq.core.processes", *preload])
     reports = context.Queue()
     stop = context.Event()
-    executor = ProcessPoolExecutor(
-        min(workers, max(1, len(arguments))), context, initializer=_begin_worker, initargs=(reports, stop, shared)
-    )
+    executor = ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=(reports, stop, shared))
+    waiting = enumerate(arguments)
     pending: dict[Future[T], int] = {}
     try:
-        for index, argument in enumerate(arguments):
-            pending[executor.submit(_run_job, function, index, argument)] = index
-        while pending:
+        while True:
+            for index, argument in islice(waiting, workers - len(pending)):
+                pending[executor.submit(_run_job, function, index, argument)] = index
+            if not pending:
+                return
             finished, _ = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
             _drain(reports, on_report)
             for future in finished:

@@ -1,0 +1,88 @@
+"""Links a deployed model into firmware for one core, and the same firmware without the model.
+
+The difference between the two is what the model costs; start-up, vectors and the caller's buffers drop out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bitq.device import elf
+from bitq.device.compiler import OPTIMIZE, STRICT, Compiler, target_compiler
+from bitq.device.config import Core, TargetConfig
+from bitq.device.deployment import Deployment
+
+_FIRMWARE = Path(__file__).parent / "firmware"
+# Compilers turn loops into calls of memset and memcpy unless told that there is no library.
+_FREESTANDING = (
+    "-ffreestanding -fno-builtin -fno-common -ffunction-sections -fdata-sections "
+    "-fno-unwind-tables -fno-asynchronous-unwind-tables -g1"
+).split()
+
+
+@dataclass(frozen=True)
+class Image:
+    """A linked firmware and its sizes in bytes.
+
+    Attributes:
+        elf: the image with the model.
+        compiler: name and version.
+        flags: those that decide about instructions and sizes.
+        flash_bytes: .text + .rodata + .data minus the same of the image with an empty entry point.
+        static_ram_bytes: .data + .bss minus the same of the image with an empty entry point.
+    """
+
+    elf: elf.Elf
+    compiler: str
+    flags: str
+    flash_bytes: int
+    static_ram_bytes: int
+
+    @property
+    def flash_image_bytes(self) -> int:
+        """.text + .rodata + .data of the image with start-up and vectors."""
+        return self.elf.flash_bytes
+
+
+def link(deployment: Deployment, target: TargetConfig, folder: Path) -> Image:
+    """Build the firmware of a model and its empty twin into a folder.
+
+    Raises:
+        DeployError: a function is undefined: the firmware is linked without any runtime library.
+        ToolError: the compiler is missing, refuses the sources, hangs or leaves nonsense.
+    """
+    compiler = target_compiler(target.compiler)
+    chosen = _core_flags(compiler, target.core) + OPTIMIZE[target.optimize]
+    flags = [
+        *chosen,
+        *_FREESTANDING,
+        *(["-fno-tree-loop-distribute-patterns"] if compiler.kind == "gcc" else ["-fno-sanitize=all"]),
+        *STRICT,
+        *deployment.definitions,
+        f"-I{deployment.folder.resolve()}",
+        "-nostdlib",
+        "-Wl,--gc-sections",
+        "-Wl,-e,Reset_Handler",
+        "-Wl,-n",
+        "-T",
+        str(_FIRMWARE / "link.ld"),
+    ]
+    harness = [_FIRMWARE / "start.c", _FIRMWARE / "main.c"]
+    sources = [source.resolve() for source in deployment.sources]
+    compiler.build(flags, [*harness, *sources], folder / "firmware.elf")
+    compiler.build(flags, [*harness, _FIRMWARE / "empty.c"], folder / "empty.elf")
+    full, empty = elf.read(folder / "firmware.elf"), elf.read(folder / "empty.elf")
+    return Image(
+        elf=full,
+        compiler=compiler.name,
+        flags=" ".join([*chosen, "-nostdlib"]),
+        flash_bytes=full.flash_bytes - empty.flash_bytes,
+        static_ram_bytes=full.static_ram_bytes - empty.static_ram_bytes,
+    )
+
+
+def _core_flags(compiler: Compiler, core: Core) -> list[str]:
+    if compiler.kind == "zig":
+        return ["-target", "thumb-freestanding-eabi", f"-mcpu={core.zig_cpu}"]
+    return ["-mthumb", f"-mcpu={core.gcc_cpu}", "-mfloat-abi=soft"]

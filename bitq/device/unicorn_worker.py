@@ -1,0 +1,281 @@
+"""A program of its own that runs firmware on Unicorn: ``python -m bitq.device.unicorn_worker FOLDER``.
+
+The only file that imports unicorn, which is under the GPLv2; `bitq.device.emulator` starts it and speaks to it
+through files in FOLDER alone. It reads ``job.json`` (see `Job`), ``flash.bin``, ``inputs.bin``, ``starts.bin``;
+it appends to ``results.bin`` (scores and winner of one sample after the other) and ends with ``report.json``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import unicorn
+from numpy.typing import NDArray
+from unicorn import arm_const
+
+from bitq.core import files
+
+PROBED = 8
+"""Samples that are counted where only the slow counter in Python is at hand."""
+
+_PAD = 0x1000_0000  # an empty page: returning there ends a call
+_PAGE = 4096
+_UNCOUNTED_LIMIT_US = 60_000_000
+_FLUSH_S = 0.2
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run; addresses and sizes in bytes.
+
+    ``points`` are the addresses where the stack is looked at; ``counter`` is a shared library built from
+    ``count.c``, or empty; ``limit`` is the number of instructions after which a call counts as hung.
+    """
+
+    cpu: str
+    flash_base: int
+    flash_bytes: int
+    ram_base: int
+    ram_bytes: int
+    boot: int
+    main: int
+    run: int
+    input: int
+    input_bytes: int
+    scores: int
+    scores_bytes: int
+    stack_top: int
+    samples: int
+    limit: int
+    code_base: int
+    points: list[int]
+    counter: str
+
+
+class Counter(Protocol):
+    """Instructions executed and the lowest stack pointer seen since `reset`."""
+
+    executed: int
+    lowest: int
+
+    def reset(self) -> None:
+        """Begin again for the next call."""
+        ...
+
+
+class PythonCounter:
+    """Hooks written in Python: about 50 times slower than `NativeCounter`, but without a compiler."""
+
+    def __init__(self, engine: unicorn.Uc, job: Job, starts: NDArray[np.uint32]) -> None:
+        self.executed = 0
+        self.lowest = job.stack_top
+
+        def on_block(uc: unicorn.Uc, address: int, size: int, _: object) -> None:
+            first = (address - job.code_base) // 2
+            if 0 <= first and first + size // 2 < len(starts):
+                self.executed += int(starts[first + size // 2]) - int(starts[first])
+            if self.executed > job.limit:
+                uc.emu_stop()
+
+        def on_stack(uc: unicorn.Uc, _address: int, _size: int, _: object) -> None:
+            self.lowest = min(self.lowest, int(uc.reg_read(arm_const.UC_ARM_REG_SP)))
+
+        engine.hook_add(unicorn.UC_HOOK_BLOCK, on_block)
+        for point in job.points:
+            engine.hook_add(unicorn.UC_HOOK_CODE, on_stack, begin=point, end=point)
+
+    def reset(self) -> None:
+        """Begin again for the next call."""
+        self.executed = 0
+
+
+class _State(ctypes.Structure):
+    """The struct Counter of ``count.c``."""
+
+    _fields_ = (
+        ("executed", ctypes.c_uint64),
+        ("limit", ctypes.c_uint64),
+        ("base", ctypes.c_uint64),
+        ("halfwords", ctypes.c_uint64),
+        ("starts", ctypes.c_void_p),
+        ("stop", ctypes.c_void_p),
+        ("read_register", ctypes.c_void_p),
+        ("stack_pointer", ctypes.c_int),
+        ("lowest", ctypes.c_uint32),
+    )
+
+
+class NativeCounter:
+    """The hooks of ``count.c``, handed to Unicorn as plain function pointers.
+
+    Raises:
+        AttributeError, ImportError, OSError: this version of unicorn hides what that needs.
+    """
+
+    def __init__(self, engine: unicorn.Uc, job: Job, starts: NDArray[np.uint32]) -> None:
+        from unicorn.unicorn_py3.unicorn import uclib
+
+        handle: Any = engine._uch  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]  no public name
+        library: Any = uclib
+        hooks = ctypes.CDLL(job.counter)
+        self._starts = starts  # keeps the array alive
+        self._state = _State(
+            executed=0,
+            limit=job.limit,
+            base=job.code_base,
+            halfwords=len(starts) - 1,
+            starts=starts.ctypes.data,
+            stop=ctypes.cast(library.uc_emu_stop, ctypes.c_void_p).value,
+            read_register=ctypes.cast(library.uc_reg_read, ctypes.c_void_p).value,
+            stack_pointer=arm_const.UC_ARM_REG_SP,
+            lowest=job.stack_top,
+        )
+
+        def add(kind: int, function: Any, begin: int, end: int) -> None:
+            status = library.uc_hook_add(
+                handle,
+                ctypes.byref(ctypes.c_size_t()),
+                kind,
+                ctypes.cast(function, ctypes.c_void_p),
+                ctypes.cast(ctypes.byref(self._state), ctypes.c_void_p),
+                begin,
+                end,
+            )
+            if status != unicorn.UC_ERR_OK:
+                raise OSError(f"uc_hook_add returned {status}")
+
+        add(unicorn.UC_HOOK_BLOCK, hooks.bitq_block, 1, 0)
+        for point in job.points:
+            add(unicorn.UC_HOOK_CODE, hooks.bitq_stack, point, point)
+
+    @property
+    def executed(self) -> int:
+        """Instructions since `reset`."""
+        return self._state.executed
+
+    @property
+    def lowest(self) -> int:
+        """Lowest stack pointer so far."""
+        return self._state.lowest
+
+    def reset(self) -> None:
+        """Begin again for the next call."""
+        self._state.executed = 0
+
+
+class Fault(Exception):
+    """The firmware did what a chip would not survive, or did not come back."""
+
+
+class Machine:
+    """One emulated core with the firmware in flash, booted up to ``main``."""
+
+    def __init__(self, job: Job, flash: bytes, add_counter: Callable[[unicorn.Uc], Counter | None]) -> None:
+        self.job = job
+        # Not UC_MODE_MCLASS: it silently replaces the chosen core by a Cortex-M33.
+        self.engine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
+        self.engine.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_{job.cpu}"))
+        self.engine.mem_map(job.flash_base, job.flash_bytes, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
+        self.engine.mem_map(job.ram_base, job.ram_bytes, unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE)
+        self.engine.mem_map(_PAD, _PAGE, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
+        self.engine.mem_write(job.flash_base, flash)
+        self._touched = ""
+        self.engine.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_invalid)
+        # Hooks that are added after code has run do not see blocks that were translated before.
+        self.counter = add_counter(self.engine)
+        self._go(job.boot, job.main)
+
+    def call(self, sample: bytes) -> bytes:
+        """Run the model on one sample and return its scores and its winner as they lie in memory."""
+        job, engine = self.job, self.engine
+        engine.mem_write(job.input, sample)
+        engine.reg_write(arm_const.UC_ARM_REG_R0, job.input)
+        engine.reg_write(arm_const.UC_ARM_REG_R1, job.scores)
+        engine.reg_write(arm_const.UC_ARM_REG_LR, _PAD | 1)
+        self._go(job.run, _PAD)
+        winner = int(engine.reg_read(arm_const.UC_ARM_REG_R0))
+        return bytes(engine.mem_read(job.scores, job.scores_bytes)) + winner.to_bytes(4, "little")
+
+    def _go(self, begin: int, until: int) -> None:
+        if self.counter is not None:
+            self.counter.reset()
+        self.engine.reg_write(arm_const.UC_ARM_REG_SP, self.job.stack_top)
+        try:
+            self.engine.emu_start(begin | 1, until, timeout=0 if self.counter else _UNCOUNTED_LIMIT_US)
+        except unicorn.UcError as error:
+            raise Fault(f"{error}{self._touched}") from error
+        if int(self.engine.reg_read(arm_const.UC_ARM_REG_PC)) & ~1 != until:
+            raise Fault(f"did not return within {self.job.limit:,} instructions")
+
+    def _on_invalid(self, _uc: object, _kind: int, address: int, size: int, _value: int, _: object) -> bool:
+        self._touched = f", {size} bytes at {address:#010x}"
+        return False
+
+
+def execute(folder: Path, job: Job) -> dict[str, Any]:
+    """Run all samples and return the report."""
+    flash = (folder / "flash.bin").read_bytes()
+    inputs = (folder / "inputs.bin").read_bytes()
+    starts = np.fromfile(folder / "starts.bin", np.uint32)
+
+    def add_counter(engine: unicorn.Uc) -> Counter:
+        if job.counter:
+            try:
+                return NativeCounter(engine, job, starts)
+            except (AttributeError, ImportError, OSError) as error:
+                print(f"counting in Python: {error}", file=sys.stderr)  # noqa: T201  this is a program
+        return PythonCounter(engine, job, starts)
+
+    machine = Machine(job, flash, add_counter)
+    first = machine
+    executed: list[int] = []
+    flushed = 0.0
+    with (folder / "results.bin").open("wb") as results:
+        for index in range(job.samples):
+            if index == PROBED and isinstance(machine.counter, PythonCounter):
+                machine = Machine(job, flash, lambda _: None)
+            try:
+                results.write(machine.call(inputs[index * job.input_bytes : (index + 1) * job.input_bytes]))
+            except Fault as fault:
+                pc = int(machine.engine.reg_read(arm_const.UC_ARM_REG_PC))
+                return {"fault": str(fault), "pc": pc, "sample": index}
+            if machine.counter is not None:
+                executed.append(machine.counter.executed)
+            if time.monotonic() - flushed > _FLUSH_S:
+                results.flush()
+                flushed = time.monotonic()
+    assert first.counter is not None
+    return {
+        "instructions": round(sum(executed) / len(executed)),
+        "most_instructions": max(executed),
+        "counted": len(executed),
+        "stack_bytes": job.stack_top - first.counter.lowest,
+    }
+
+
+def _end_with_parent() -> None:
+    """End when the process that asked is gone, so that a killed run leaves nothing behind."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    _end_with_parent()
+    where = Path(sys.argv[1])
+    files.write_json(where / "report.json", execute(where, Job(**json.loads((where / "job.json").read_text()))))
