@@ -50,7 +50,7 @@ def test_wider_numbers_are_scaled_by_the_training_part(tmp_path: Path, dtype: ty
 
 
 def test_the_test_part_has_no_say_in_the_range(tmp_path: Path) -> None:
-    x = np.arange(1.0, 101.0)[:, None] * [1.0, -0.5]
+    x = np.concatenate([np.arange(1.0, 101.0)[:, None], RNG.normal(0, 20, (100, 3))], axis=1)
     steps = set()
     for seed in range(8):
         dataset = make(tmp_path, ArraysConfig(seed=seed), x=x, y=Y)
