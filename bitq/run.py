@@ -22,20 +22,15 @@ def run(config: ExperimentConfig, text: str) -> None:
 
     from hydra.core.hydra_config import HydraConfig
 
-    from bitq import pictures, stages
+    from bitq import pictures, stages, sweep
     from bitq.data.load import load
     from bitq.record import recording
+    from bitq.track import stale
     from bitq.track.config import TRACKERS
-    from bitq.track.stale import sweep
     from bitq.track.table import print_end, say
 
-    for line in sweep(Path(config.track.folder), Path("outputs")):
+    for line in stale.sweep(Path(config.track.folder), Path("outputs")):
         say(line)
-    if config.search is not None:
-        from bitq.search.study import search
-
-        search(config, text)
-        return
     folder = Path(HydraConfig.get().runtime.output_dir)
     with recording(folder, config, text) as record:
         data = load(config.data)
@@ -51,6 +46,8 @@ def run(config: ExperimentConfig, text: str) -> None:
             config_yaml=text,
             fingerprint=record.result.fingerprint,
         ) as study:
+            if config.search is not None:
+                config = sweep.search(config, data, folder, study)
             runs = stages.train(config, data, folder)
             delivered = stages.deliver(config, data, runs, folder)
             results = stages.summarize(data, runs, delivered, folder, config.target.core.display)

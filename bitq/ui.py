@@ -39,8 +39,9 @@ def serve(folder: Path, port: int) -> NoReturn:
     client, root = store.open_client(folder), f"http://{links.HOST}:{port}"
     newest = client.search_experiments(max_results=1, order_by=["last_update_time DESC"])
     if newest:
+        view = links.TRADE if links.VIEW_TAG + links.TRADE in newest[0].tags else ""
         print(f"MLflow starts at {root} (some seconds; Ctrl-C ends it). Open:")  # noqa: T201
-        print(f"  {links.runs_page(newest[0].experiment_id, server=root)}", flush=True)  # noqa: T201
+        print(f"  {links.runs_page(newest[0].experiment_id, view, server=root)}", flush=True)  # noqa: T201
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.address(folder)]
     command += ["--host", links.HOST, "--port", str(port), "--workers", "1"]
     os.environ.update(store.ENVIRONMENT)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Optional
 
 from bitq.core.errors import ConfigError
 from bitq.core.fields import choice, number
@@ -42,7 +41,7 @@ class SearchConfig:
     n_trials: int = number(30, 1, 1_000_000, "trials")
     strength: StrengthSpace = field(default_factory=StrengthSpace)
     bits: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
-    budget_bytes: Optional[int] = number(None, 1, 2**31, "bytes")
+    budget_bytes: int | None = number(None, 1, 2**31, "bytes")
     repeats: int = number(1, 1, 1000)
     sampler: str = choice("tpe", ("tpe", "random"))
     seed: int = number(0, 0, 2**31 - 1)
@@ -54,4 +53,4 @@ class SearchConfig:
 
 
 SEARCHES: Registry[object] = Registry("search")
-SEARCHES.register("lambda_bits", SearchConfig, "bitq.search.study:run")
+SEARCHES.register("lambda_bits", SearchConfig, "bitq.search.study:opened")

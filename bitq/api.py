@@ -1,0 +1,121 @@
+"""bitq as a library: quantize, lower, export and load, without Hydra, MLflow or Lightning.
+
+quantizer = bitq.quantize(model, {"*": "bipolar"}, optimizer, total_steps=1000)
+...                                          # any training loop over that optimizer
+graph = bitq.lower(quantizer.finish(), calibration)
+bitq.export(graph, "deploy")
+scores, winners = bitq.load("deploy").predict(x)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from bitq.codegen.deploy import DeployInfo, Vectors, write_deploy
+from bitq.config import conf_dir
+from bitq.core.errors import ConfigError, nearest
+from bitq.data.dataset import InputSpec
+from bitq.device.host import HostModel
+from bitq.ir.graph import Graph
+from bitq.ir.reference import evaluate
+from bitq.lower import lowering
+from bitq.quant.config import MethodConfig
+from bitq.quant.policy import Policy
+from bitq.quant.quantizer import QuantizedModel, Quantizer
+
+VECTOR_ROWS = 1000
+
+
+def quantize(
+    model: nn.Module,
+    policy: Policy,
+    optimizer: Optimizer,
+    total_steps: int,
+    method: str | MethodConfig = "ste_msqe",
+) -> Quantizer:
+    """Attach a quantization method to a model and its optimizer.
+
+    Args:
+        model: any plain module.
+        policy: parameter-name patterns to codebooks (bipolar, ternary, odd2, odd3, odd4, int8, float); the last
+            match wins.
+        optimizer: updates the model; the method runs after each of its steps.
+        total_steps: optimizer steps in the whole training.
+        method: a file of ``conf/quant/``, or a config of your own.
+
+    Returns:
+        The quantizer; call its ``finish()`` after training.
+
+    Raises:
+        ConfigError: there is no such method, or the policy does not fit the model.
+    """
+    quantizer = Quantizer(model, policy, named_method(method) if isinstance(method, str) else method)
+    quantizer.attach(optimizer, total_steps)
+    return quantizer
+
+
+def named_method(name: str) -> MethodConfig:
+    """Return the method that ``conf/quant/NAME.yaml`` describes.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    path = conf_dir() / "quant" / f"{name}.yaml"
+    known = sorted(other.stem for other in path.parent.glob("*.yaml"))
+    if name not in known:
+        raise ConfigError(f"unknown method '{name}'.{nearest(name, known)}")
+    values = OmegaConf.load(path)
+    values.pop("defaults", None)
+    result = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(MethodConfig), values))
+    assert isinstance(result, MethodConfig)
+    return result
+
+
+def lower(
+    quantized: QuantizedModel,
+    calibration: Tensor,
+    spec: InputSpec | None = None,
+    *,
+    name: str = "model",
+    classify: bool = True,
+) -> Graph:
+    """Turn a quantized model into an integer graph.
+
+    Args:
+        quantized: from ``Quantizer.finish()``.
+        calibration: real inputs ``(n, *shape)``; some hundred training rows.
+        spec: integer encoding of the input; by default symmetric INT8 over the range of the calibration inputs.
+        name: C identifier; prefix of all symbols.
+        classify: whether the entry point returns the index of the largest score.
+
+    Raises:
+        DeployError: a module is not covered; names it.
+    """
+    if spec is None:
+        spec = InputSpec(tuple(calibration.shape[1:]), float(calibration.abs().max()) / 127 or 1.0, 0)
+    return lowering.lower(quantized, calibration, spec, name=name, classify=classify)
+
+
+def export(graph: Graph, folder: str | Path, info: DeployInfo | None = None) -> Path:
+    """Write a deploy folder: C, manifest, and test vectors over random inputs.
+
+    Args:
+        graph: from `lower`.
+        folder: must not exist yet or be a deploy folder, which is replaced.
+        info: names of classes and what else the manifest should tell.
+    """
+    rows = np.random.default_rng(0).integers(-128, 128, (VECTOR_ROWS, *graph.input.shape), dtype=np.int8)
+    outputs = evaluate(graph, rows)
+    labels = np.full(len(rows), -1, np.int32)
+    write_deploy(Path(folder), graph, info or DeployInfo(), Vectors(rows, outputs.scores, outputs.winners, labels))
+    return Path(folder)
+
+
+def load(folder: str | Path) -> HostModel:
+    """Compile the C of a deploy folder for this computer; its ``predict`` takes int8 inputs, channels last."""
+    return HostModel(Path(folder))
