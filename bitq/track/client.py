@@ -81,7 +81,8 @@ class MlflowStudy(Study):
             command += f" --folder {self._folder}"
         if store.owned(self._folder):
             command += f"   (or: mlflow ui --backend-store-uri sqlite:///{store.database(self._folder)})"
-        return Link(command, links.runs_page(self._experiment))
+        view = links.TRADE if self._variants else ""
+        return Link(command, links.runs_page(self._experiment, view))
 
     def variant(
         self,

@@ -140,6 +140,7 @@ def curves(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.01)
         if axes.lines:
+            _start_late(axes, percent)
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return path
 
@@ -180,11 +181,11 @@ def confusion(path: Path, counts: NDArray[np.integer[Any]], classes: Sequence[st
         classes: a name per class.
     """
     count = len(classes)
-    side = 2.2 + 0.55 * count
-    with _figure(path, width=side + 0.6, height=side) as figure:
+    side = 2.4 + 0.5 * count
+    with _figure(path, width=max(4.2, side), height=side) as figure:
         axes = figure.add_subplot()
         shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-        image = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
+        axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
         for true, predicted in np.ndindex(count, count):
             if counts[true, predicted]:
                 colour = "white" if shares[true, predicted] > 0.55 else INK
@@ -196,13 +197,12 @@ def confusion(path: Path, counts: NDArray[np.integer[Any]], classes: Sequence[st
         axes.set_yticks(range(count), names)
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")
-        axes.set_title(f"{np.trace(counts):,} of {counts.sum():,} correct", loc="left")
+        axes.set_title(
+            f"{np.trace(counts):,} of {counts.sum():,} correct; shade: share of the row", loc="left", fontsize=9.5
+        )
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
-        bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
-        bar.set_label("share of the true class (%)")
-        bar.outline.set_visible(False)
     return path
 
 
@@ -227,7 +227,7 @@ class _figure:  # noqa: N801  used like a function
                 form = self.path.suffix[1:]
                 metadata = {"Date": None} if form == "svg" else {"Software": None}
                 content = io.BytesIO()
-                self.figure.savefig(content, format=form, metadata=metadata)
+                self.figure.savefig(content, format=form, metadata=metadata, bbox_inches="tight", pad_inches=0.15)
                 files.write_bytes(self.path, content.getvalue())
         finally:
             self.style.__exit__(None, None, None)
@@ -255,6 +255,13 @@ def _dots(axes: Axes, per_seed: Mapping[str, Sequence[float]]) -> None:
     axes.tick_params(axis="y", length=0)
 
 
+def _start_late(axes: Axes, percent: bool) -> None:
+    """Cut off the steep first fifth of rising curves, which would press all differences into the top."""
+    heights = [np.asarray(line.get_ydata(), dtype=np.float64) for line in axes.lines]
+    if percent and all(len(values) >= 10 and values[-1] > values[0] for values in heights):
+        axes.set_ylim(bottom=min(values[len(values) // 5 :].min() for values in heights))
+
+
 def _legend_of_dots(axes: Axes) -> None:
     from matplotlib.lines import Line2D
 
@@ -263,7 +270,16 @@ def _legend_of_dots(axes: Axes) -> None:
         Line2D([], [], color=INK, marker="|", markersize=11, markeredgewidth=2.2, linestyle="", label="mean"),
         Line2D([], [], color=INK, marker="^", markersize=5, linestyle="", label="worst"),
     ]
-    axes.legend(handles=marks, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, handletextpad=0.3)
+    axes.legend(
+        handles=marks,
+        loc="lower right",
+        bbox_to_anchor=(1.0, 0.98),
+        ncols=3,
+        fontsize=8.5,
+        handletextpad=0.2,
+        columnspacing=1.2,
+        borderpad=0.2,
+    )
 
 
 def _aligned(seeds: Sequence[History], key: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -18,6 +18,7 @@ from bitq.track.names import legal
 HOST = "127.0.0.1"
 PORT = 5000
 VIEW_TAG = "mlflow.sharedViewState."
+TRADE, REPEATS = "bitq-variants", "bitq-repeats"
 
 
 @dataclass(frozen=True)
@@ -34,18 +35,20 @@ class View:
         return VIEW_TAG + self.key, json.dumps(value)
 
 
-def runs_page(experiment_id: str, view: str = "", *, server: str = "") -> str:
-    """Return the address of an experiment's runs, as charts with the saved view ``view`` if one is named.
+def runs_page(experiment_id: str, view: str = "", *, charts: bool = False, server: str = "") -> str:
+    """Return the address of an experiment's runs.
 
     Args:
         experiment_id: of MLflow.
-        view: key of a saved view.
+        view: key of a saved view that the experiment has.
+        charts: charts rather than the table.
         server: root address; where it is empty, MLFLOW_TRACKING_URI if that is one, else the local server.
     """
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
     root = server or (tracking if tracking.startswith("http") else f"http://{HOST}:{PORT}")
     page = f"{root.rstrip('/')}/#/experiments/{quote(experiment_id)}/runs?workflowType=machine_learning"
-    return f"{page}&viewStateShareKey={quote(view)}&compareRunsMode=CHART" if view else page
+    page += f"&viewStateShareKey={quote(view)}" if view else ""
+    return page + ("&compareRunsMode=CHART" if charts else "")
 
 
 def views(metric: str) -> list[View]:
@@ -53,35 +56,34 @@ def views(metric: str) -> list[View]:
     score = legal(metric)
     worst = f"{score}.worst"
     columns = [f"metrics.`{name}`" for name in (score, worst, "flash_bytes", "instructions")]
-    trade = "bitq-accuracy-flash"
-    repeats = "bitq-repeats"
+    columns.append("params.`exact`")
     return [
         View(
-            trade,
+            TRADE,
             f"{metric} vs flash",
             _state(
                 "tags.\"bitq.kind\" = 'config'",
                 columns,
-                trade,
+                TRADE,
                 [
-                    _scatter(trade, "flash_bytes", score),
-                    _bar(trade, score),
-                    _bar(trade, worst),
-                    _bar(trade, "flash_bytes"),
-                    _bar(trade, "instructions"),
+                    _scatter(TRADE, "flash_bytes", score),
+                    _bar(TRADE, score),
+                    _bar(TRADE, worst),
+                    _bar(TRADE, "flash_bytes"),
+                    _bar(TRADE, "instructions"),
                 ],
                 order=f"metrics.`{score}`",
             ),
         ),
         View(
-            repeats,
+            REPEATS,
             "mean over repeats",
             {
                 **_state(
                     "tags.\"bitq.kind\" = 'repeat'",
                     columns[:1],
-                    repeats,
-                    [_line(repeats, f"val/{score}"), _line(repeats, "train/loss"), _bar(repeats, score)],
+                    REPEATS,
+                    [_line(REPEATS, f"val/{score}"), _line(REPEATS, "train/loss"), _bar(REPEATS, score)],
                 ),
                 "groupBy": {
                     "aggregateFunction": "average",

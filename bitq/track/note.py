@@ -17,11 +17,13 @@ def variants_note(variants: Mapping[str, VariantResult], lines: Sequence[str]) -
 def variant_note(name: str, result: VariantResult, seeds: Sequence[int]) -> str:
     """Return the table of one variant, its seeds one by one, its bits, and where its C lies."""
     rows = _table({name: result})
-    rows += ["", "| seed | before rounding | after rounding |", "|---|---|---|"]
     pairs = zip(seeds, result.metric_before_rounding.per_seed, result.metric.per_seed, strict=False)
-    for seed, before, after in pairs:
-        mark = " (deployed)" if seed == result.deployed_seed else ""
-        rows.append(f"| {seed}{mark} | {before:.2%} | {after:.2%} |")
+    repeats = [
+        (f"{seed}" + (" (deployed)" if seed == result.deployed_seed else ""), f"{before:.2%}", f"{after:.2%}")
+        for seed, before, after in pairs
+    ]
+    rows += ["", "Seed by seed (curves are in the child runs):", ""]
+    rows += _rows(("seed", "before rounding", "after rounding"), repeats)
     if result.bits:
         rows += ["", "Bits: " + ", ".join(f"{matrix} {bits}" for matrix, bits in result.bits.items())]
     if result.deploy is not None:
@@ -34,5 +36,10 @@ def variant_note(name: str, result: VariantResult, seeds: Sequence[int]) -> str:
 
 
 def _table(variants: Mapping[str, VariantResult]) -> list[str]:
-    rows = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
-    return rows + ["| " + " | ".join(cells(name, result)) + " |" for name, result in variants.items()]
+    return _rows(HEADINGS, [cells(name, result) for name, result in variants.items()])
+
+
+def _rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    # MLflow draws cells without any padding: a hard space between them keeps columns apart.
+    text = ["| " + " &nbsp;| ".join(cell.replace("|", "/") for cell in line) + " |" for line in (headings, *rows)]
+    return [text[0], "|" + "---|" * len(headings), *text[1:]]

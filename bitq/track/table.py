@@ -42,7 +42,9 @@ def cells(name: str, result: VariantResult, target: TargetResult | None = None) 
         name,
         f"{_percent(result.metric.mean)} ± {_percent(result.metric.std)}",
         _percent(result.metric.min),
-        f"{_percent(result.metric_before_rounding.mean)} → {_percent(result.metric.mean)}",
+        "n/a"
+        if result.kind == "float"
+        else f"{_percent(result.metric_before_rounding.mean)} → {_percent(result.metric.mean)}",
         _count(result.parameter_bytes),
         _count(target.flash_bytes if target else None),
         _count(target.ram_bytes if target else None),
