@@ -25,10 +25,24 @@ from bitq.core.processes import find_tool, run_tool
 COMPILE_TIMEOUT_S = 180.0
 """A first build by zig on a loaded machine takes seconds; one that takes minutes hangs."""
 
-STRICT = (
-    "-std=c99 -pedantic-errors -Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -Wundef -Wcast-align "
-    "-Wcast-qual -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wdouble-promotion -Wfloat-conversion -Werror"
-).split()
+STRICT = [
+    "-std=c99",
+    "-pedantic-errors",
+    "-Wall",
+    "-Wextra",
+    "-Wconversion",
+    "-Wsign-conversion",
+    "-Wshadow",
+    "-Wundef",
+    "-Wcast-align",
+    "-Wcast-qual",
+    "-Wstrict-prototypes",
+    "-Wmissing-prototypes",
+    "-Wvla",
+    "-Wdouble-promotion",
+    "-Wfloat-conversion",
+    "-Werror",
+]
 """Warnings are errors, in the generated code too."""
 
 OPTIMIZE = {"size": ["-Os"], "balanced": ["-O2", "-fno-unroll-loops"], "speed": ["-O2"]}
@@ -113,7 +127,8 @@ def _installed(path: str) -> Compiler:
     if version is None:
         raise ToolError(f"{path} --version tells no version but {text[:80]!r}; is it a C compiler?")
     kind = "clang" if "clang" in text else "gcc"
-    return Compiler(kind, f"{Path(path).name} {version[0]}", (path,))
+    name = Path(path).name
+    return Compiler(kind, f"{kind if name == 'cc' else name} {version[0]}", (path,))
 
 
 @functools.cache

@@ -99,7 +99,7 @@ def _read(path: Path, elf: Any) -> Elf:
     table = elf.get_section_by_name(".symtab")
     if elf["e_machine"] != "EM_ARM" or table is None:
         raise ValueError("not for ARM, or stripped of its symbols")
-    sections = {index: section for index, section in enumerate(elf.iter_sections())}
+    sections = dict(enumerate(elf.iter_sections()))
     symbols: list[Symbol] = []
     addresses: dict[str, int] = {}
     marks: list[tuple[int, bool]] = []

@@ -24,6 +24,7 @@ from bitq.device.compiler import host_compiler
 from bitq.device.config import Core
 from bitq.device.deployment import Deployment
 from bitq.device.elf import Elf
+from bitq.device.job import Job
 
 INSTRUCTION_LIMIT = 1_000_000_000
 """Instructions after which one inference counts as hung: minutes on a chip, seconds here."""
@@ -91,31 +92,31 @@ def execute(
         ToolError: the emulator cannot be started, hangs or crashes.
     """
     base, starts = isa.starts(image, instructions)
-    job = {
-        "cpu": core.emulated_cpu,
-        "flash_base": _FLASH_BASE,
-        "flash_bytes": _FLASH_BYTES,
-        "ram_base": _RAM_BASE,
-        "ram_bytes": _RAM_BYTES,
-        "boot": image.addresses["Reset_Handler"],
-        "main": image.addresses["main"],
-        "run": image.addresses[deployment.symbol],
-        "input": image.addresses["bitq_input"],
-        "input_bytes": deployment.input_length * inputs.itemsize,
-        "scores": image.addresses["bitq_scores"],
-        "scores_bytes": deployment.scores * 4,
-        "stack_top": image.addresses["bitq_stack_top"],
-        "samples": len(inputs),
-        "limit": limit,
-        "code_base": base,
-        "points": isa.stack_points(instructions),
-        "counter": _build_counter(folder),
-    }
-    (folder / "job.json").write_text(json.dumps(job))
+    job = Job(
+        cpu=core.emulated_cpu,
+        flash_base=_FLASH_BASE,
+        flash_bytes=_FLASH_BYTES,
+        ram_base=_RAM_BASE,
+        ram_bytes=_RAM_BYTES,
+        boot=image.addresses["Reset_Handler"],
+        main=image.addresses["main"],
+        run=image.addresses[deployment.symbol],
+        input=image.addresses["bitq_input"],
+        input_bytes=deployment.input_length * inputs.itemsize,
+        scores=image.addresses["bitq_scores"],
+        scores_bytes=deployment.scores * 4,
+        stack_top=image.addresses["bitq_stack_top"],
+        samples=len(inputs),
+        limit=limit,
+        code_base=base,
+        points=tuple(isa.stack_points(instructions)),
+        counter=_build_counter(folder),
+    )
+    job.write(folder)
     (folder / "flash.bin").write_bytes(_flash(image))
     (folder / "inputs.bin").write_bytes(deployment.samples(inputs).tobytes())
     (folder / "starts.bin").write_bytes(starts.tobytes())
-    record = job["scores_bytes"] + 4
+    record = job.record_bytes
     run_tool(
         [sys.executable, "-m", "bitq.device.unicorn_worker", str(folder)],
         timeout_s=STALL_S * (len(inputs) + 1),

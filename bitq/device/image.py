@@ -15,10 +15,16 @@ from bitq.device.deployment import Deployment
 
 _FIRMWARE = Path(__file__).parent / "firmware"
 # Compilers turn loops into calls of memset and memcpy unless told that there is no library.
-_FREESTANDING = (
-    "-ffreestanding -fno-builtin -fno-common -ffunction-sections -fdata-sections "
-    "-fno-unwind-tables -fno-asynchronous-unwind-tables -g1"
-).split()
+_FREESTANDING = [
+    "-ffreestanding",
+    "-fno-builtin",
+    "-fno-common",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-fno-unwind-tables",
+    "-fno-asynchronous-unwind-tables",
+    "-g1",
+]
 
 
 @dataclass(frozen=True)

@@ -1,29 +1,28 @@
 """A program of its own that runs firmware on Unicorn: ``python -m bitq.device.unicorn_worker FOLDER``.
 
 The only file that imports unicorn, which is under the GPLv2; `bitq.device.emulator` starts it and speaks to it
-through files in FOLDER alone. It reads ``job.json`` (see `Job`), ``flash.bin``, ``inputs.bin``, ``starts.bin``;
-it appends to ``results.bin`` (scores and winner of one sample after the other) and ends with ``report.json``.
+through files in FOLDER alone. It reads ``job.json`` (see `bitq.device.job`), ``flash.bin``, ``inputs.bin`` and
+``starts.bin``, appends scores and winner of each sample to ``results.bin`` and ends with ``report.json``.
 """
 
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import unicorn
 from numpy.typing import NDArray
-from unicorn import arm_const
+from unicorn import arm_const, unicorn_const
+from unicorn.unicorn_py3.unicorn import Uc, UcError
 
 from bitq.core import files
+from bitq.device.job import Job
 
 PROBED = 8
 """Samples that are counted where only the slow counter in Python is at hand."""
@@ -34,39 +33,18 @@ _UNCOUNTED_LIMIT_US = 60_000_000
 _FLUSH_S = 0.2
 
 
-@dataclass(frozen=True)
-class Job:
-    """What to run; addresses and sizes in bytes.
-
-    ``points`` are the addresses where the stack is looked at; ``counter`` is a shared library built from
-    ``count.c``, or empty; ``limit`` is the number of instructions after which a call counts as hung.
-    """
-
-    cpu: str
-    flash_base: int
-    flash_bytes: int
-    ram_base: int
-    ram_bytes: int
-    boot: int
-    main: int
-    run: int
-    input: int
-    input_bytes: int
-    scores: int
-    scores_bytes: int
-    stack_top: int
-    samples: int
-    limit: int
-    code_base: int
-    points: list[int]
-    counter: str
-
-
 class Counter(Protocol):
     """Instructions executed and the lowest stack pointer seen since `reset`."""
 
-    executed: int
-    lowest: int
+    @property
+    def executed(self) -> int:
+        """Instructions since `reset`."""
+        ...
+
+    @property
+    def lowest(self) -> int:
+        """Lowest stack pointer so far."""
+        ...
 
     def reset(self) -> None:
         """Begin again for the next call."""
@@ -76,23 +54,23 @@ class Counter(Protocol):
 class PythonCounter:
     """Hooks written in Python: about 50 times slower than `NativeCounter`, but without a compiler."""
 
-    def __init__(self, engine: unicorn.Uc, job: Job, starts: NDArray[np.uint32]) -> None:
+    def __init__(self, engine: Uc, job: Job, starts: NDArray[np.uint32]) -> None:
         self.executed = 0
         self.lowest = job.stack_top
 
-        def on_block(uc: unicorn.Uc, address: int, size: int, _: object) -> None:
+        def on_block(uc: Uc, address: int, size: int, _: object) -> None:
             first = (address - job.code_base) // 2
-            if 0 <= first and first + size // 2 < len(starts):
+            if first >= 0 and first + size // 2 < len(starts):
                 self.executed += int(starts[first + size // 2]) - int(starts[first])
             if self.executed > job.limit:
                 uc.emu_stop()
 
-        def on_stack(uc: unicorn.Uc, _address: int, _size: int, _: object) -> None:
+        def on_stack(uc: Uc, _address: int, _size: int, _: object) -> None:
             self.lowest = min(self.lowest, int(uc.reg_read(arm_const.UC_ARM_REG_SP)))
 
-        engine.hook_add(unicorn.UC_HOOK_BLOCK, on_block)
+        engine.hook_add(unicorn_const.UC_HOOK_BLOCK, on_block)
         for point in job.points:
-            engine.hook_add(unicorn.UC_HOOK_CODE, on_stack, begin=point, end=point)
+            engine.hook_add(unicorn_const.UC_HOOK_CODE, on_stack, begin=point, end=point)
 
     def reset(self) -> None:
         """Begin again for the next call."""
@@ -122,7 +100,7 @@ class NativeCounter:
         AttributeError, ImportError, OSError: this version of unicorn hides what that needs.
     """
 
-    def __init__(self, engine: unicorn.Uc, job: Job, starts: NDArray[np.uint32]) -> None:
+    def __init__(self, engine: Uc, job: Job, starts: NDArray[np.uint32]) -> None:
         from unicorn.unicorn_py3.unicorn import uclib
 
         handle: Any = engine._uch  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]  no public name
@@ -151,12 +129,12 @@ class NativeCounter:
                 begin,
                 end,
             )
-            if status != unicorn.UC_ERR_OK:
+            if status != unicorn_const.UC_ERR_OK:
                 raise OSError(f"uc_hook_add returned {status}")
 
-        add(unicorn.UC_HOOK_BLOCK, hooks.bitq_block, 1, 0)
+        add(unicorn_const.UC_HOOK_BLOCK, hooks.bitq_block, 1, 0)
         for point in job.points:
-            add(unicorn.UC_HOOK_CODE, hooks.bitq_stack, point, point)
+            add(unicorn_const.UC_HOOK_CODE, hooks.bitq_stack, point, point)
 
     @property
     def executed(self) -> int:
@@ -173,24 +151,24 @@ class NativeCounter:
         self._state.executed = 0
 
 
-class Fault(Exception):
+class FaultError(Exception):
     """The firmware did what a chip would not survive, or did not come back."""
 
 
 class Machine:
     """One emulated core with the firmware in flash, booted up to ``main``."""
 
-    def __init__(self, job: Job, flash: bytes, add_counter: Callable[[unicorn.Uc], Counter | None]) -> None:
+    def __init__(self, job: Job, flash: bytes, add_counter: Callable[[Uc], Counter | None]) -> None:
         self.job = job
         # Not UC_MODE_MCLASS: it silently replaces the chosen core by a Cortex-M33.
-        self.engine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
+        self.engine = Uc(unicorn_const.UC_ARCH_ARM, unicorn_const.UC_MODE_THUMB)
         self.engine.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_{job.cpu}"))
-        self.engine.mem_map(job.flash_base, job.flash_bytes, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
-        self.engine.mem_map(job.ram_base, job.ram_bytes, unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE)
-        self.engine.mem_map(_PAD, _PAGE, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
+        self.engine.mem_map(job.flash_base, job.flash_bytes, unicorn_const.UC_PROT_READ | unicorn_const.UC_PROT_EXEC)
+        self.engine.mem_map(job.ram_base, job.ram_bytes, unicorn_const.UC_PROT_READ | unicorn_const.UC_PROT_WRITE)
+        self.engine.mem_map(_PAD, _PAGE, unicorn_const.UC_PROT_READ | unicorn_const.UC_PROT_EXEC)
         self.engine.mem_write(job.flash_base, flash)
         self._touched = ""
-        self.engine.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_invalid)
+        self.engine.hook_add(unicorn_const.UC_HOOK_MEM_INVALID, self._on_invalid)
         # Hooks that are added after code has run do not see blocks that were translated before.
         self.counter = add_counter(self.engine)
         self._go(job.boot, job.main)
@@ -212,10 +190,10 @@ class Machine:
         self.engine.reg_write(arm_const.UC_ARM_REG_SP, self.job.stack_top)
         try:
             self.engine.emu_start(begin | 1, until, timeout=0 if self.counter else _UNCOUNTED_LIMIT_US)
-        except unicorn.UcError as error:
-            raise Fault(f"{error}{self._touched}") from error
+        except UcError as error:
+            raise FaultError(f"{error}{self._touched}") from error
         if int(self.engine.reg_read(arm_const.UC_ARM_REG_PC)) & ~1 != until:
-            raise Fault(f"did not return within {self.job.limit:,} instructions")
+            raise FaultError(f"did not return within {self.job.limit:,} instructions")
 
     def _on_invalid(self, _uc: object, _kind: int, address: int, size: int, _value: int, _: object) -> bool:
         self._touched = f", {size} bytes at {address:#010x}"
@@ -228,7 +206,7 @@ def execute(folder: Path, job: Job) -> dict[str, Any]:
     inputs = (folder / "inputs.bin").read_bytes()
     starts = np.fromfile(folder / "starts.bin", np.uint32)
 
-    def add_counter(engine: unicorn.Uc) -> Counter:
+    def add_counter(engine: Uc) -> Counter:
         if job.counter:
             try:
                 return NativeCounter(engine, job, starts)
@@ -246,7 +224,7 @@ def execute(folder: Path, job: Job) -> dict[str, Any]:
                 machine = Machine(job, flash, lambda _: None)
             try:
                 results.write(machine.call(inputs[index * job.input_bytes : (index + 1) * job.input_bytes]))
-            except Fault as fault:
+            except FaultError as fault:
                 pc = int(machine.engine.reg_read(arm_const.UC_ARM_REG_PC))
                 return {"fault": str(fault), "pc": pc, "sample": index}
             if machine.counter is not None:
@@ -278,4 +256,4 @@ def _end_with_parent() -> None:
 if __name__ == "__main__":
     _end_with_parent()
     where = Path(sys.argv[1])
-    files.write_json(where / "report.json", execute(where, Job(**json.loads((where / "job.json").read_text()))))
+    files.write_json(where / "report.json", execute(where, Job.read(where)))
