@@ -9,6 +9,7 @@ scores, winners = bitq.load("deploy").predict(x)
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +17,17 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from bitq.codegen.deploy import DeployInfo, Vectors, write_deploy
+from bitq.codegen.deploy import vectors_of, write_deploy
+from bitq.codegen.manifest import DeployInfo
 from bitq.config import conf_dir
 from bitq.core.errors import ConfigError, nearest
 from bitq.data.dataset import InputSpec
 from bitq.device.host import HostModel
 from bitq.ir.graph import Graph
-from bitq.ir.reference import evaluate
 from bitq.lower import lowering
 from bitq.quant.config import MethodConfig
 from bitq.quant.policy import Policy
 from bitq.quant.quantizer import QuantizedModel, Quantizer
-
-VECTOR_ROWS = 1000
 
 
 def quantize(
@@ -69,8 +68,7 @@ def named_method(name: str) -> MethodConfig:
     known = sorted(other.stem for other in path.parent.glob("*.yaml"))
     if name not in known:
         raise ConfigError(f"unknown method '{name}'.{nearest(name, known)}")
-    values = OmegaConf.load(path)
-    values.pop("defaults", None)
+    values = OmegaConf.masked_copy(OmegaConf.load(path), [f.name for f in fields(MethodConfig)])  # pyright: ignore[reportArgumentType]
     result = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(MethodConfig), values))
     assert isinstance(result, MethodConfig)
     return result
@@ -109,10 +107,8 @@ def export(graph: Graph, folder: str | Path, info: DeployInfo | None = None) -> 
         folder: must not exist yet or be a deploy folder, which is replaced.
         info: names of classes and what else the manifest should tell.
     """
-    rows = np.random.default_rng(0).integers(-128, 128, (VECTOR_ROWS, *graph.input.shape), dtype=np.int8)
-    outputs = evaluate(graph, rows)
-    labels = np.full(len(rows), -1, np.int32)
-    write_deploy(Path(folder), graph, info or DeployInfo(), Vectors(rows, outputs.scores, outputs.winners, labels))
+    none = np.zeros((0, *graph.input.shape), np.int8)
+    write_deploy(Path(folder), graph, info or DeployInfo(), vectors_of(graph, none, np.zeros(0, np.int64)))
     return Path(folder)
 
 

@@ -25,6 +25,22 @@ from bitq.core.errors import BitqError, ConfigError, nearest
 from bitq.core.fields import field_names
 from bitq.core.processes import Interrupted
 
+_USAGE = """bitq: train networks with 1-bit weights and ship them as exact integer C.
+
+  python -m bitq.run +experiment=face2wake             wrist recordings to verified firmware
+  python -m bitq.run +experiment=digits debug=smoke    everything once, in seconds, without any files
+  python -m bitq.run +experiment=mnist +search=lambda_bits search.n_trials=20
+
+Choose with group=name, set any value with key=value, try combinations with -m and commas (-m quant=hq,ste_msqe).
+
+{groups}
+
+  --cfg job             show the composed configuration and every key
+  dry_run=true          compose, check, read the data, and stop
+  plugin=FILE.py        register your own networks and datasets
+  traceback=true        show where an error came from
+"""
+
 Task = Callable[[ExperimentConfig, str], None]
 """Gets the configuration and its YAML text."""
 
@@ -42,6 +58,9 @@ def main(task: Task) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing them
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(usage())  # noqa: T201
+        return 0
     try:
         sys.argv[1:] = _prepare(sys.argv[1:])
         store_schemas()
@@ -59,6 +78,13 @@ def main(task: Task) -> int:
             traceback.print_exc()
         return _fail(explain(error), ConfigError.exit_code)
     return 0
+
+
+def usage() -> str:
+    """Return the help text: how to call it, and every choice of every group."""
+    groups = ["experiment", *GROUPS, "debug"]
+    lines = [f"  {group:<11} {', '.join(choices(group))}" for group in groups]
+    return _USAGE.format(groups="\n".join(lines))
 
 
 def explain(error: Exception) -> str:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitq.codegen.deploy import DeployInfo, Vectors, write_deploy
+from bitq.codegen.deploy import vectors_of, write_deploy
+from bitq.codegen.manifest import DeployInfo
 from bitq.core.processes import report
-from bitq.data.dataset import Dataset, Split
+from bitq.data.dataset import Dataset
 from bitq.device.config import TargetConfig
 from bitq.device.host import HostModel
 from bitq.device.verify import Measurement, verify
 from bitq.experiment import to_chip
 from bitq.ir.graph import Graph
-from bitq.ir.reference import Outputs, evaluate
+from bitq.ir.reference import evaluate
 
 VECTOR_ROWS = 1000
 FIRMWARE_ROWS = 1000
@@ -61,7 +62,6 @@ def run_delivery(data: Dataset, delivery: Delivery) -> Delivered:
         DeployError: the C does not compile, the firmware cannot be run, or a tool is missing.
     """
     graph = delivery.graph
-    vectors = _vectors(data, graph)
     info = DeployInfo(
         classes=data.classes,
         preprocess=tuple((step.name, dict(step.parameters)) for step in data.preprocess),
@@ -70,7 +70,9 @@ def run_delivery(data: Dataset, delivery: Delivery) -> Delivered:
         units=data.units,
         data_license=data.license,
     )
-    manifest = write_deploy(delivery.folder, graph, info, vectors)
+    published = data.test if data.redistributable else data.stand_ins or data.test.take(np.zeros(0, np.int64))
+    rows, labels = to_chip(published.x[:VECTOR_ROWS]), published.y[:VECTOR_ROWS]
+    manifest = write_deploy(delivery.folder, graph, info, vectors_of(graph, rows, labels, at_least=VECTOR_ROWS))
     inputs = to_chip(data.test.x)
     expected = evaluate(graph, inputs)
     host = HostModel(delivery.folder).predict(inputs)
@@ -79,7 +81,7 @@ def run_delivery(data: Dataset, delivery: Delivery) -> Delivered:
     truth = evaluate(graph, firmware)
     measured = verify(
         delivery.folder,
-        delivery.target,
+        replace(delivery.target, samples=0),
         firmware,
         truth.scores,
         truth.winners,
@@ -92,20 +94,5 @@ def _pick(inputs: NDArray[np.int8], samples: int) -> NDArray[np.int8]:
     """Return evenly spaced rows, topped up with random ones to `FIRMWARE_ROWS`."""
     count = min(samples or len(inputs), len(inputs))
     chosen = inputs[np.linspace(0, len(inputs) - 1, count).astype(np.int64)]
-    return np.concatenate([chosen, _random_rows(inputs.shape[1:], FIRMWARE_ROWS - count)])
-
-
-def _vectors(data: Dataset, graph: Graph) -> Vectors:
-    """Return the rows to publish: test rows where that is allowed, else stand-ins, topped up with random rows."""
-    source = data.test if data.redistributable else data.stand_ins
-    published = source or Split(data.test.x[:0], data.test.y[:0])
-    rows = to_chip(published.x[:VECTOR_ROWS])
-    rows = np.concatenate([rows, _random_rows(rows.shape[1:], VECTOR_ROWS - len(rows))])
-    labels = np.full(len(rows), -1, np.int32)
-    labels[: len(published.y[:VECTOR_ROWS])] = published.y[:VECTOR_ROWS]
-    outputs: Outputs = evaluate(graph, rows)
-    return Vectors(rows, outputs.scores, outputs.winners, labels)
-
-
-def _random_rows(shape: tuple[int, ...], count: int) -> NDArray[np.int8]:
-    return np.random.default_rng(0).integers(-128, 128, (max(0, count), *shape), dtype=np.int8)
+    extra = (max(0, FIRMWARE_ROWS - count), *inputs.shape[1:])
+    return np.concatenate([chosen, np.random.default_rng(0).integers(-128, 128, extra, dtype=np.int8)])

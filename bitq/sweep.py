@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
-from bitq.codegen.deploy import parameter_bytes
+from bitq.codegen.emit import parameter_bytes
 from bitq.config import ExperimentConfig, VariantConfig
 from bitq.core.errors import TrainingError
 from bitq.core.processes import run_jobs

@@ -22,6 +22,7 @@ def check(graph: Graph) -> Graph:
         "the name is a C identifier",
     )
     _rule(graph.input.dtype is INT8, "input", "the caller's input is INT8")
+    _check_zero_point(graph.input_name, graph.input)
     types = {graph.input_name: graph.input}
     for op in graph.ops:
         _rule(op.name not in types, op.name, "every value is assigned once")
@@ -78,10 +79,16 @@ def _check_op(op: Op, inputs: list[TensorType]) -> None:
         _rule(x.dtype in (INT8, UINT8), op.name, f"it reads 8-bit activations, got {x.dtype.name}")
     expected_shape = infer_shape(op, x)
     _rule(op.out.shape == expected_shape, op.name, f"its output is {expected_shape}, declared {op.out.shape}")
+    _check_zero_point(op.name, op.out)
     _check_rescale(op)
     if isinstance(op, MaxPool | Flatten):
         same = (op.out.dtype, op.out.zero_point) == (x.dtype, x.zero_point)
         _rule(same, op.name, "it keeps the type of its input")
+
+
+def _check_zero_point(name: str, value: TensorType) -> None:
+    holds = value.dtype.low <= value.zero_point <= value.dtype.high
+    _rule(holds, name, f"its zero point {value.zero_point} lies within {value.dtype.name}")
 
 
 def _check_rescale(op: Op) -> None:

@@ -5,6 +5,7 @@ Everything downstream (reference, C, firmware) takes its meaning from here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -32,6 +33,10 @@ class DType:
     high: int
     step: int = 1
 
+    def __reduce__(self) -> tuple[Callable[[str], DType], tuple[str]]:
+        """Pickle as a name, so that a dtype is the same object in every process."""
+        return _dtype, (self.name,)
+
     def allows(self, values: IntArray) -> bool:
         """Whether every value belongs to the set."""
         wide = np.asarray(values, np.int64)
@@ -50,6 +55,11 @@ INT16 = DType("INT16", 16, -32768, 32767)
 INT32 = DType("INT32", 32, -(2**31), INT32_MAX)
 
 WEIGHT_DTYPES = {d.name: d for d in (BIPOLAR, TERNARY, ODD2, ODD3, ODD4, INT8)}
+DTYPES = {**WEIGHT_DTYPES, **{d.name: d for d in (UINT8, INT16, INT32)}}
+
+
+def _dtype(name: str) -> DType:
+    return DTYPES[name]
 
 
 @dataclass(frozen=True)
