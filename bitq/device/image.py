@@ -19,6 +19,7 @@ _FREESTANDING = [
     "-ffreestanding",
     "-fno-builtin",
     "-fno-common",
+    "-fomit-frame-pointer",
     "-ffunction-sections",
     "-fdata-sections",
     "-fno-unwind-tables",
