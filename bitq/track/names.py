@@ -19,7 +19,7 @@ def legal(name: str) -> str:
     """
     parts = [re.sub(r"[^A-Za-z0-9_\-.: ]", "_", part).strip() for part in name.split("/")]
     clean = "/".join(part for part in parts if part.strip(". "))
-    if clean == name and len(name) <= MAX_NAME:
+    if clean and clean == name and len(name) <= MAX_NAME:
         return name
     mark = files.sha256_bytes(name.encode())[:6]
     return f"{clean[: MAX_NAME - 7]}.{mark}" if clean else f"unnamed.{mark}"

@@ -95,11 +95,11 @@ def reported(uri: str, doing: str) -> Generator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        lines = _public(str(error)).strip().splitlines() or [type(error).__name__]
         hint = "Results in the run folder are kept; track=none runs without MLflow."
         if "out-of-date database schema" in str(error):
             hint = f"Copy the file, then run: mlflow db upgrade {_public(uri)}"
-        raise BitqError(f"MLflow at {_public(uri)}: {doing} failed: {cause[:300]}. {hint}") from error
+        raise BitqError(f"MLflow at {_public(uri)}: {doing} failed: {lines[0][:300]}. {hint}") from error
 
 
 def experiment_id(client: MlflowClient, folder: Path, name: str) -> str:
@@ -178,9 +178,9 @@ def _follow_move(folder: Path) -> None:
             )
 
 
-def _public(uri: str) -> str:
-    """Return an address without user and password."""
-    return re.sub(r"//[^/@]*@", "//", uri)
+def _public(text: str) -> str:
+    """Return text whose addresses have lost their user and password."""
+    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 @contextlib.contextmanager

@@ -82,9 +82,11 @@ def print_end(
         for on, target in _targets(variant)
     ]
     console.print()
-    if rows and console.is_terminal:
-        console.print(_rich(rows))
-    elif rows:
+    coloured = _rich(rows)
+    unlimited = console.options.update(width=10_000)
+    if rows and console.is_terminal and console.measure(coloured, options=unlimited).maximum <= console.width:
+        console.print(coloured)
+    elif rows:  # too narrow a terminal gets whole numbers, wrapped, rather than cut ones
         _lines(console, _plain(rows))
     _lines(console, [*_remarks(result), *notes])
     for name, variant in result.variants.items():
