@@ -1,0 +1,137 @@
+/* The engine's types and the few lines that all kernels share.
+ *
+ * Activations inside are uint8_t; a signed 8-bit value v is held as v + 128, which is its byte with the top bit
+ * flipped. A weight is scale * field - offset with an unsigned field, so one sum of field * x per output is enough:
+ *     sum(weight * x) = (sum(field * x) << widen) - offset * sum(x)
+ * Sums run modulo 2^32 in uint32_t. The generator proved that their true values fit in int32_t, so they are exact
+ * in the end and no step can overflow.
+ */
+#ifndef BITQ_RUNTIME_H
+#define BITQ_RUNTIME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What the engine asks of the compiler; C99 leaves both to it, and all compilers for Cortex-M agree. */
+typedef char bitq_needs_floor_shift[((-1 >> 1) == -1) ? 1 : -1];
+typedef char bitq_needs_two_complement[((int32_t)0xFFFFFFFFu == -1) ? 1 : -1];
+
+/* y = clip(((acc >> pre_shift) * multiplier + 2^(shift-1)) >> shift, low, high) + zero_point */
+typedef struct {
+    const int16_t *multiplier; /* one per channel, or one in all */
+    int32_t low;               /* relative to the zero point */
+    int32_t high;
+    int32_t zero_point;
+    uint8_t step; /* 1: one multiplier per channel, 0: one in all */
+    uint8_t pre_shift;
+    uint8_t shift;
+    uint8_t out_bytes; /* 1: uint8_t, 4: int32_t */
+} bitq_rescale;
+
+/* Where a window slides: input, output, kernel, stride, and the padding before the first row and column. */
+typedef struct {
+    uint16_t height, width, channels;
+    uint16_t out_height, out_width;
+    uint16_t kernel_height, kernel_width;
+    uint16_t stride_y, stride_x;
+    uint16_t top, left;
+    uint8_t flip; /* xor of every byte read: 0x80 for the caller's int8_t input, else 0 */
+    uint8_t zero; /* the byte that stands for 0 */
+} bitq_window;
+
+typedef struct bitq_linear bitq_linear;
+
+/* Computes all outputs of a linear layer at one place: x has `inputs` bytes, total is their sum. */
+typedef void bitq_kernel(const bitq_linear *layer, const uint8_t *x, uint32_t total, void *y);
+
+#define BITQ_BIAS_INT32 255u
+
+struct bitq_linear {
+    bitq_kernel *kernel;
+    const uint8_t *weights;
+    const void *bias;            /* int16_t, or int32_t if bias_shift is BITQ_BIAS_INT32 */
+    const bitq_rescale *rescale; /* NULL: the sums are stored as int32_t */
+    uint16_t inputs;
+    uint16_t outputs;
+    uint16_t row_bytes; /* of one output (and of one of its bit planes) */
+    uint8_t planes;
+    uint8_t widen;
+    uint8_t offset;
+    uint8_t bias_shift; /* left shift of every bias */
+    uint8_t out_bytes;
+};
+
+typedef struct {
+    bitq_linear linear;
+    bitq_window window;
+} bitq_convolution;
+
+bitq_kernel bitq_planes;
+bitq_kernel bitq_nibbles;
+bitq_kernel bitq_bytes;
+
+/* copy: NULL, or room for the inputs if x is the caller's int8_t input. */
+void bitq_dense(const bitq_linear *layer, const uint8_t *x, uint8_t *copy, void *y);
+/* patch: room for the inputs of one output. */
+void bitq_conv(const bitq_convolution *layer, const uint8_t *x, uint8_t *patch, void *y);
+void bitq_max_pool(const bitq_window *window, const uint8_t *x, uint8_t *y);
+/* Also a change of scale on its own, with a window of one element. */
+void bitq_average(const bitq_window *window, const bitq_rescale *rescale, const uint8_t *x, void *y);
+int32_t bitq_argmax(const int32_t *x, uint32_t count);
+int32_t bitq_argmax_bytes(const uint8_t *x, uint32_t count, uint32_t flip);
+
+/* The true value of a sum modulo 2^32 that is known to fit in int32_t. */
+static inline int32_t bitq_signed(uint32_t value)
+{
+    return (int32_t)value;
+}
+
+/* floor(value / 2^by), also for negative values: the only right shift of a signed value. by is 0..31. */
+static inline int32_t bitq_floor_shift(int32_t value, uint32_t by)
+{
+    return value >> by;
+}
+
+/* The one rounding rule: half up, once. */
+static inline int32_t bitq_rescaled(const bitq_rescale *rescale, uint32_t channel, int32_t sum)
+{
+    const int32_t multiplier = rescale->multiplier[rescale->step != 0u ? channel : 0u];
+    const int32_t half = (int32_t)((UINT32_C(1) << rescale->shift) >> 1);
+    int32_t value = bitq_floor_shift(sum, rescale->pre_shift) * multiplier;
+    value = bitq_floor_shift(value + half, rescale->shift);
+    if (value < rescale->low) {
+        value = rescale->low;
+    }
+    if (value > rescale->high) {
+        value = rescale->high;
+    }
+    return value + rescale->zero_point;
+}
+
+static inline void bitq_store(void *y, uint32_t index, int32_t value, uint32_t out_bytes)
+{
+    if (out_bytes == 1u) {
+        ((uint8_t *)y)[index] = (uint8_t)value;
+    } else {
+        ((int32_t *)y)[index] = value;
+    }
+}
+
+/* The end of a linear layer's output: sum is sum(field * x), offset is layer->offset * sum(x). */
+static inline void bitq_finish(const bitq_linear *layer, uint32_t output, uint32_t sum, uint32_t offset, void *y)
+{
+    uint32_t bias;
+    int32_t value;
+    if (layer->bias_shift == BITQ_BIAS_INT32) {
+        bias = (uint32_t)((const int32_t *)layer->bias)[output];
+    } else {
+        bias = (uint32_t)((const int16_t *)layer->bias)[output] << layer->bias_shift;
+    }
+    value = bitq_signed((sum << layer->widen) - offset + bias);
+    if (layer->rescale != NULL) {
+        value = bitq_rescaled(layer->rescale, output, value);
+    }
+    bitq_store(y, output, value, layer->out_bytes);
+}
+
+#endif
