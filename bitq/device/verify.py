@@ -63,11 +63,16 @@ class Measurement:
         """One line for the screen."""
         if not self.executed:
             return NOT_EXECUTED
-        if self.mismatches:
-            return f"NOT EXACT: {self.mismatches:,} of {self.samples_checked:,} samples differ"
-        if self.over_budget:
+        if self.over_budget and not self.mismatches:
             return f"OVER BUDGET: {'; '.join(self.over_budget)}"
-        return f"exact on {self.samples_checked:,} samples"
+        return verdict(self.mismatches, self.samples_checked)
+
+
+def verdict(mismatches: int, samples: int) -> str:
+    """Return one line on how a comparison came out."""
+    return (
+        f"NOT EXACT: {mismatches:,} of {samples:,} samples differ" if mismatches else f"exact on {samples:,} samples"
+    )
 
 
 def verify(
