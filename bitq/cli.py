@@ -41,6 +41,8 @@ Choose with group=name, set any value with key=value, try combinations with -m a
   traceback=true        show where an error came from
 """
 
+_BEHIND_FILES = {"method"}  # the one schema of all methods; its choices are the files
+
 Task = Callable[[ExperimentConfig, str], None]
 """Gets the configuration and its YAML text."""
 
@@ -117,7 +119,8 @@ def _unknown_key(key: str) -> str:
 
 def choices(group: str) -> list[str]:
     """Return the names that a config group offers."""
-    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+    registered = set(GROUPS[group]) if group in GROUPS else set[str]()
+    return sorted(registered - _BEHIND_FILES | {path.stem for path in (conf_dir() / group).glob("*.yaml")})
 
 
 def known_keys() -> list[str]:

@@ -129,6 +129,8 @@ def store_schemas() -> None:
     for group, registry in GROUPS.items():
         for name in registry:
             store.store(group=f"{group}/schema", name=name, node=registry[name].config)
+            if not (conf_dir() / group / f"{name}.yaml").is_file():  # a plugin's; its defaults are its choice
+                store.store(group=group, name=name, node=registry[name].config)
 
 
 def to_experiment(config: DictConfig) -> ExperimentConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import shlex
 import sys
 import time
 from collections.abc import Generator
@@ -94,7 +95,8 @@ def recording(folder: Path, config: ExperimentConfig, config_text: str) -> Gener
 
 def command_line() -> str:
     """Return the command that started this process, as a user would type it."""
-    return " ".join(["python -m bitq.run", *sys.argv[1:]])
+    before, marker, after = " ".join(map(shlex.quote, sys.orig_argv)).partition("-m ")
+    return f"python -m {after}" if marker else before
 
 
 def _versions() -> dict[str, str]:
