@@ -48,7 +48,7 @@ class Packing:
 
 
 PACKINGS = {
-    BIPOLAR.name: Packing("bitq_planes", 1, 1, 1),
+    BIPOLAR.name: Packing("bitq_bits", 1, 1, 1),
     TERNARY.name: Packing("bitq_planes", 2, 0, 1),
     ODD2.name: Packing("bitq_planes", 2, 1, 3),
     ODD3.name: Packing("bitq_planes", 3, 1, 7),

@@ -54,7 +54,7 @@ struct bitq_linear {
     uint16_t inputs;
     uint16_t outputs;
     uint16_t row_bytes; /* of one output (and of one of its bit planes) */
-    uint8_t planes;
+    uint8_t planes; /* planes and widen: for bitq_planes */
     uint8_t widen;
     uint8_t offset;
     uint8_t bias_shift; /* left shift of every bias */
@@ -66,6 +66,7 @@ typedef struct {
     bitq_window window;
 } bitq_convolution;
 
+bitq_kernel bitq_bits;
 bitq_kernel bitq_planes;
 bitq_kernel bitq_nibbles;
 bitq_kernel bitq_bytes;
@@ -117,8 +118,39 @@ static inline void bitq_store(void *y, uint32_t index, int32_t value, uint32_t o
     }
 }
 
-/* The end of a linear layer's output: sum is sum(field * x), offset is layer->offset * sum(x). */
-static inline void bitq_finish(const bitq_linear *layer, uint32_t output, uint32_t sum, uint32_t offset, void *y)
+/* Adds up the inputs whose bit is set, of 8. Bits past the last input are 0, so nothing is read there. The branches
+ * depend on weights alone: every inference takes the same path. */
+static inline uint32_t bitq_add_selected(uint32_t sum, uint32_t bits, const uint8_t *v)
+{
+    if ((bits & 0x01u) != 0u) {
+        sum += v[0];
+    }
+    if ((bits & 0x02u) != 0u) {
+        sum += v[1];
+    }
+    if ((bits & 0x04u) != 0u) {
+        sum += v[2];
+    }
+    if ((bits & 0x08u) != 0u) {
+        sum += v[3];
+    }
+    if ((bits & 0x10u) != 0u) {
+        sum += v[4];
+    }
+    if ((bits & 0x20u) != 0u) {
+        sum += v[5];
+    }
+    if ((bits & 0x40u) != 0u) {
+        sum += v[6];
+    }
+    if ((bits & 0x80u) != 0u) {
+        sum += v[7];
+    }
+    return sum;
+}
+
+/* The end of one output of a linear layer, from its sum(weight * x). */
+static inline void bitq_finish(const bitq_linear *layer, uint32_t output, uint32_t sum, void *y)
 {
     uint32_t bias;
     int32_t value;
@@ -127,7 +159,7 @@ static inline void bitq_finish(const bitq_linear *layer, uint32_t output, uint32
     } else {
         bias = (uint32_t)((const int16_t *)layer->bias)[output] << layer->bias_shift;
     }
-    value = bitq_signed((sum << layer->widen) - offset + bias);
+    value = bitq_signed(sum + bias);
     if (layer->rescale != NULL) {
         value = bitq_rescaled(layer->rescale, output, value);
     }

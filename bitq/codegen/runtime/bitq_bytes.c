@@ -22,6 +22,6 @@ void bitq_bytes(const bitq_linear *layer, const uint8_t *x, uint32_t total, void
             sum += (uint32_t)*weights++ * *v++;
             --left;
         }
-        bitq_finish(layer, output, sum, offset, y);
+        bitq_finish(layer, output, sum - offset, y);
     }
 }

@@ -12,6 +12,7 @@ void bitq_conv(const bitq_convolution *layer, const uint8_t *x, uint8_t *patch, 
     const uint32_t span = (uint32_t)window->kernel_width * window->channels;
     const uint32_t step = (uint32_t)window->stride_x * window->channels;
     const uint32_t left = (uint32_t)window->left * window->channels;
+    const uint32_t flip = window->flip;
     uint32_t first = 0u - window->top;
     for (uint32_t out_y = window->out_height; out_y != 0u; --out_y) {
         uint32_t start = 0u - left;
@@ -22,10 +23,21 @@ void bitq_conv(const bitq_convolution *layer, const uint8_t *x, uint8_t *patch, 
                 const uint32_t line = first + ky;
                 const uint32_t limit = line < window->height ? row : 0u;
                 const uint32_t base = line * row;
-                for (uint32_t at = start; at != start + span; ++at) {
+                uint32_t at = start;
+                if (start < limit && limit - start >= span) {
+                    const uint8_t *from = &x[base + start];
+                    const uint8_t *const end = from + span;
+                    while (from != end) {
+                        const uint32_t value = (uint32_t)*from++ ^ flip;
+                        total += value;
+                        *next++ = (uint8_t)value;
+                    }
+                    continue;
+                }
+                for (; at != start + span; ++at) {
                     uint32_t value = window->zero;
                     if (at < limit) {
-                        value = (uint32_t)x[base + at] ^ window->flip;
+                        value = (uint32_t)x[base + at] ^ flip;
                     }
                     total += value;
                     *next++ = (uint8_t)value;

@@ -18,6 +18,6 @@ void bitq_nibbles(const bitq_linear *layer, const uint8_t *x, uint32_t total, vo
         if ((layer->inputs & 1u) != 0u) {
             sum += (uint32_t)*weights++ * v[0];
         }
-        bitq_finish(layer, output, sum, offset, y);
+        bitq_finish(layer, output, sum + sum - offset, y);
     }
 }

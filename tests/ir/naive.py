@@ -1,0 +1,73 @@
+"""The operations of the integer graph as plain Python loops over exact integers, written apart from the oracle."""
+
+from math import prod
+
+from bitq.ir.ops import ArgMax, AvgPool, Conv, Dense, Flatten, MaxPool, Requantize
+
+
+def rescaled(acc, rescale, channel):
+    multiplier = int(rescale.multiplier[channel if len(rescale.multiplier) > 1 else 0])
+    product = acc // 2**rescale.pre_shift * multiplier
+    # One rounding, half up: floor(p / 2^s + 1/2) = floor((2 p + 2^s) / 2^(s + 1)).
+    value = (2 * product + 2**rescale.shift) // 2 ** (rescale.shift + 1)
+    return min(max(value + rescale.zero_point, rescale.low), rescale.high)
+
+
+def finished(acc, op, channel):
+    return acc if op.rescale is None else rescaled(acc, op.rescale, channel)
+
+
+def windows(op, x_shape, kernel, padding):
+    """Yield the input positions of every window, row by row; None stands for padding."""
+    height, width, _ = x_shape
+    for out_y in range(op.out.shape[0]):
+        for out_x in range(op.out.shape[1]):
+            places = []
+            for ky in range(kernel[0]):
+                for kx in range(kernel[1]):
+                    y = out_y * op.stride[0] + ky - padding[0][0]
+                    x = out_x * op.stride[1] + kx - padding[1][0]
+                    inside = 0 <= y < height and 0 <= x < width
+                    places.append((y * width + x) if inside else None)
+            yield places
+
+
+def run(graph, row):
+    """Return every value of one sample, flat."""
+    types = graph.types()
+    values = {graph.input_name: [int(v) for v in row.reshape(-1)]}
+    for op in graph.ops:
+        x, kind = values[op.inputs[0]], types[op.inputs[0]]
+        zero, depth = kind.zero_point, kind.shape[-1]
+        result = []
+        match op:
+            case Dense():
+                for o, codes in enumerate(op.weights.codes.tolist()):
+                    acc = int(op.bias[o]) + sum(c * (v - zero) for c, v in zip(codes, x, strict=True))
+                    result.append(finished(acc, op, o))
+            case Conv():
+                for places in windows(op, kind.shape, op.weights.codes.shape[1:3], op.padding):
+                    for o, taps in enumerate(op.weights.codes.reshape(len(op.bias), -1, depth).tolist()):
+                        acc = int(op.bias[o])
+                        for place, codes in zip(places, taps, strict=True):
+                            if place is not None:
+                                acc += sum(c * (x[place * depth + i] - zero) for i, c in enumerate(codes))
+                        result.append(finished(acc, op, o))
+            case MaxPool():
+                for places in windows(op, kind.shape, op.kernel, op.padding):
+                    for c in range(depth):
+                        inside = [x[p * depth + c] for p in places if p is not None]
+                        result.append(max(inside, default=kind.dtype.low))
+            case AvgPool():
+                for places in windows(op, kind.shape, op.kernel, ((0, 0), (0, 0))):
+                    for c in range(depth):
+                        result.append(rescaled(sum(x[p * depth + c] - zero for p in places), op.rescale, c))
+            case Requantize():
+                result = [rescaled(v - zero, op.rescale, i % depth) for i, v in enumerate(x)]
+            case Flatten():
+                result = x
+            case ArgMax():
+                result = [x.index(max(x))]
+        assert len(result) == prod(op.out.shape)
+        values[op.name] = result
+    return values
