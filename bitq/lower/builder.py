@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import fx
 
-from bitq.core.errors import DeployError
+from bitq.core.errors import DeployError, RangeError
 from bitq.ir.ops import NO_PADDING, Conv, Dense, Op, Pair, Requantize
 from bitq.ir.ranges import accumulator
 from bitq.ir.types import INT8, INT32, UINT8, DType, Rescale, TensorType, Weights
@@ -20,6 +20,7 @@ from bitq.lower.fixed import Reals, fix, shorten
 from bitq.lower.trace import Seen
 from bitq.quant.quantizer import QuantizedWeight
 
+INPUT, WINNER = "input", "winner"  # names of the graph's own values
 _SCORE_STEPS = 16000  # the largest calibrated score in integer steps, where scores need a rescale at all
 
 
@@ -115,19 +116,28 @@ class Builder:
         value = self._values[node]
         if isinstance(value, Pending) and not value.relu:
             positive = _with_positive_gain(value)
-            if np.ptp(positive.gain) == 0:
+            if np.ptp(positive.gain) == 0 and np.abs(positive.offset).max() < 2**30 * positive.gain[0]:
                 return self._accumulators(positive)
             scale = self._seen[node.name].magnitude / _SCORE_STEPS
             return self._commit(value, TensorType(value.out_shape, INT32, scale))
         x = self.stored(node)
         identity = Rescale(np.ones(1, np.int16), 0, 0, 0, INT32.low, INT32.high)
         out = TensorType(x.type.shape, INT32, x.type.scale)
-        self.add(Requantize(name=f"{x.name}_scores", inputs=(x.name,), out=out, rescale=identity))
-        return Stored(f"{x.name}_scores", out, x.shape)
+        name = self.name(f"{x.name}_scores")
+        self.add(Requantize(name=name, inputs=(x.name,), out=out, rescale=identity))
+        return Stored(name, out, x.shape)
 
     def add(self, op: Op) -> None:
         """Append an operation."""
         self.ops.append(op)
+
+    def name(self, layer: str) -> str:
+        """Return a name that no value of the graph has yet, like the layer's path."""
+        name = layer.replace(".", "_")
+        taken = {INPUT, WINNER, *(op.name for op in self.ops)}
+        while name in taken:
+            name += "_"
+        return name
 
     def seen(self, node: fx.Node) -> Seen:
         """Return what calibration saw of a node."""
@@ -157,7 +167,7 @@ class Builder:
         return self.activation(replace(seen, low=0.0) if value.relu else seen, value.out_shape)
 
     def _accumulators(self, value: Pending) -> Stored:
-        bias = shorten(np.rint(value.offset / value.gain))
+        bias = shorten(np.rint(value.offset / value.gain), np.inf)
         out = TensorType(value.out_shape, INT32, float(value.gain[0]))
         return self._append(value, bias, None, out)
 
@@ -165,19 +175,24 @@ class Builder:
         value = _with_positive_gain(value)
         probe = _operation(value, "probe", np.zeros(len(value.codes), np.int32), None, out)
         magnitude = accumulator(probe, value.x.type).magnitude
-        fixed = fix(
-            value.gain / out.scale,
-            value.offset / out.scale,
-            magnitude,
-            out.dtype,
-            out.zero_point,
-            low=out.zero_point if value.relu else _lowest(out.dtype),
-            high=out.dtype.high,
-        )
+        try:
+            fixed = fix(
+                value.gain / out.scale,
+                value.offset / out.scale,
+                magnitude,
+                out.dtype,
+                out.zero_point,
+                low=out.zero_point if value.relu else _lowest(out.dtype),
+                high=out.dtype.high,
+            )
+        except ArithmeticError as error:
+            raise RangeError(
+                f"layer {value.layer}: {error}. Use fewer inputs per output, fewer weight bits or a batch norm there."
+            ) from error
         return self._append(value, fixed.bias, fixed.rescale, out)
 
     def _append(self, value: Pending, bias: NDArray[np.int32], rescale: Rescale | None, out: TensorType) -> Stored:
-        name = value.layer.replace(".", "_")
+        name = self.name(value.layer)
         self.add(_operation(value, name, bias, rescale, out))
         return Stored(name, out, value.shape)
 

@@ -12,6 +12,7 @@ from bitq.ir.types import INT32_MAX, DType, Rescale
 Reals = NDArray[np.float64]
 _MULTIPLIER_BITS = 15
 _BIAS_BITS = 16
+_BIAS_TOLERANCE = 0.25  # output steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,8 @@ def fix(gain: Reals, offset: Reals, magnitude: int, dtype: DType, zero_point: in
     """Find integers so that ``rescale(acc + bias) ≈ clip(gain · acc + offset + zero_point)``.
 
     The multiplier of the largest gain takes 15 bits. The accumulator is shifted first just as far as keeps the
-    product in 32 bits, and half a step is added to the bias so that this shift rounds, too.
+    product in 32 bits, and half a step is added to the bias so that this shift rounds, too. A gain so small that
+    the whole accumulator moves the output by less than 1/16 step is raised to that: its bias could not be held.
 
     Args:
         gain: output steps per accumulator unit, positive, ``(channels,)`` or ``(1,)``.
@@ -36,32 +38,47 @@ def fix(gain: Reals, offset: Reals, magnitude: int, dtype: DType, zero_point: in
         zero_point: of the output.
         low: lower clamp in output integers; a ReLU sets it to the zero point.
         high: upper clamp.
+
+    Raises:
+        ArithmeticError: the gains are beyond what 32 bits hold.
     """
+    swing = gain * magnitude + 1  # an offset further outside the clamp changes nothing
+    offset = np.clip(offset, low - zero_point - swing, high - zero_point + swing)
+    gain = np.maximum(gain, np.maximum(1 / (16 * max(1, magnitude)), np.abs(offset) / 2**30))
     if np.ptp(gain) == 0:
         gain = gain[:1]
     for bits in range(_MULTIPLIER_BITS, 0, -1):
         total = bits - 1 - int(np.floor(np.log2(gain.max())))  # multiplier = gain · 2^total
         multiplier = np.clip(np.rint(gain * 2.0**total), 1, 2**bits - 1)
         real_bias = offset / (multiplier * 2.0**-total)
-        reach = magnitude + np.abs(real_bias).max() + 1
-        pre_shift = max(0, int(np.ceil(np.log2(reach * multiplier.max() + 2.0**total / 2) - 31)))
+        reach = magnitude + np.abs(real_bias) + 1
+        pre_shift = max(0, total - 30, int(np.ceil(np.log2((reach * multiplier).max() + 2.0**total / 2) - 31)))
         pre_shift = min(pre_shift, 15, max(total, 0))
         shift = total - pre_shift
-        product = (reach / 2**pre_shift + 1) * multiplier.max() + (2.0 ** (shift - 1) if shift > 0 else 0)
-        if 0 <= shift <= 30 and product <= INT32_MAX and reach < INT32_MAX:
+        product = ((reach / 2**pre_shift + 1) * multiplier).max() + (2.0 ** (shift - 1) if shift > 0 else 0)
+        if 0 <= shift <= 30 and product <= INT32_MAX and reach.max() < INT32_MAX:
             break
     else:
-        raise ArithmeticError("no multiplier fits")
+        raise ArithmeticError(
+            f"accumulators up to ±{magnitude} with gains of {gain.min():.2g} to {gain.max():.2g} exceed int32"
+        )
     bias = np.rint(real_bias) + (1 << pre_shift >> 1)
     rescale = Rescale(
         multiplier.astype(np.int16), pre_shift, shift, zero_point, max(low, dtype.low), min(high, dtype.high)
     )
-    return Fixed(shorten(bias), rescale)
+    return Fixed(shorten(bias, _BIAS_TOLERANCE / float(gain.max())), rescale)
 
 
-def shorten(bias: Reals) -> NDArray[np.int32]:
-    """Round biases to multiples of the smallest power of two that lets all of them be stored in 16 bits."""
+def shorten(bias: Reals, tolerance: float) -> NDArray[np.int32]:
+    """Round biases to multiples of the smallest power of two that lets all of them be stored in 16 bits.
+
+    Args:
+        bias: in accumulator units, within int32.
+        tolerance: the largest error allowed; where 16 bits cost more, the biases keep 32.
+    """
     largest = max(1, int(np.abs(bias).max()))
     step = 1 << max(0, largest.bit_length() - (_BIAS_BITS - 1))
+    if step / 2 > tolerance:
+        return np.rint(bias).astype(np.int32)
     rounded = np.clip(np.rint(bias / step), -(2 ** (_BIAS_BITS - 1)), 2 ** (_BIAS_BITS - 1) - 1)
     return (rounded * step).astype(np.int32)

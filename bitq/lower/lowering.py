@@ -11,7 +11,7 @@ from bitq.ir.graph import Graph
 from bitq.ir.ops import ArgMax
 from bitq.ir.ranges import prove
 from bitq.ir.types import INT8, INT32, TensorType
-from bitq.lower.builder import Builder, Stored, Value
+from bitq.lower.builder import INPUT, WINNER, Builder, Stored, Value
 from bitq.lower.modules import MODULES, channels_last
 from bitq.lower.trace import observe, trace
 from bitq.quant.quantizer import QuantizedModel
@@ -40,7 +40,7 @@ def lower(
     source = TensorType(channels_last(spec.shape), INT8, spec.scale, spec.zero_point)
     for node in traced.graph.nodes:
         if node.op == "placeholder":
-            builder.set(node, Stored("input", source, spec.shape))
+            builder.set(node, Stored(INPUT, source, spec.shape))
         elif node.op == "output":
             output = builder.scores(_only(node))
         else:
@@ -48,16 +48,17 @@ def lower(
     assert output is not None
     ops = list(builder.ops)
     if classify:
-        ops.append(ArgMax(name="winner", inputs=(output.name,), out=TensorType((1,), INT32, 1.0)))
-    graph = Graph(name, source, tuple(ops), (output.name,), "winner" if classify else None)
+        ops.append(ArgMax(name=WINNER, inputs=(output.name,), out=TensorType((1,), INT32, 1.0)))
+    graph = Graph(name, source, tuple(ops), (output.name,), WINNER if classify else None)
     prove(check(graph))
     return graph
 
 
 def _lower_node(builder: Builder, node: fx.Node, traced: fx.GraphModule) -> Value:
     if node.op != "call_module":
+        function = getattr(node.target, "__name__", node.target)
         raise DeployError(
-            f"'{node.target}' in the forward pass cannot be lowered; use the torch.nn module for it. "
+            f"'{function}' in the forward pass cannot be lowered; use the torch.nn module for it. "
             f"Covered: {_covered()}."
         )
     module = traced.get_submodule(str(node.target))

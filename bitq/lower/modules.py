@@ -88,12 +88,13 @@ def max_pool(builder: Builder, node: fx.Node, module: nn.MaxPool1d | nn.MaxPool2
     layer, x = str(node.target), builder.stored(_source(node))
     _require(_pair(module.dilation) == (1, 1), layer, f"dilation={module.dilation} is not covered; use 1")
     _require(not module.ceil_mode, layer, "ceil_mode=True is not covered; use False")
+    _require(not module.return_indices, layer, "return_indices=True is not covered; use False")
     kernel, stride = _window(module.kernel_size, x), _window(module.stride, x)
     pad = _pair(module.padding) if len(x.shape) == 3 else (0, _pair(module.padding)[1])
     shape = builder.seen(node).shape
     out = replace(x.type, shape=channels_last(shape))
     padding = ((pad[0], pad[0]), (pad[1], pad[1]))
-    name = _name(layer)
+    name = builder.name(layer)
     builder.add(
         MaxPool(name=name, inputs=(x.name,), out=out, layer=layer, kernel=kernel, stride=stride, padding=padding)
     )
@@ -103,8 +104,10 @@ def max_pool(builder: Builder, node: fx.Node, module: nn.MaxPool1d | nn.MaxPool2
 def average_pool(builder: Builder, node: fx.Node, module: nn.AvgPool1d | nn.AvgPool2d) -> Value:
     """Average pooling without padding."""
     layer, x = str(node.target), builder.stored(_source(node))
-    _require(_pair(module.padding) == (0, 0), layer, f"padding={module.padding} is not covered; use 0")
+    _require(not np.any(module.padding), layer, f"padding={module.padding} is not covered; use 0")
     _require(not module.ceil_mode, layer, "ceil_mode=True is not covered; use False")
+    divisor = getattr(module, "divisor_override", None)
+    _require(divisor is None, layer, f"divisor_override={divisor} is not covered; leave it out")
     return _average(builder, node, x, _window(module.kernel_size, x), _window(module.stride, x))
 
 
@@ -122,7 +125,7 @@ def flatten(builder: Builder, node: fx.Node, module: nn.Flatten) -> Value:
     _require(module.start_dim == 1 and module.end_dim == -1, str(node.target), "nn.Flatten() with its defaults only")
     if len(x.shape) == 1:
         return x
-    name = _name(str(node.target))
+    name = builder.name(str(node.target))
     out = replace(x.type, shape=(x.type.size,))
     builder.add(Flatten(name=name, inputs=(x.name,), out=out, layer=str(node.target)))
     return Stored(name, out, (x.type.size,), flat_from=x.shape)
@@ -170,7 +173,8 @@ def _average(builder: Builder, node: fx.Node, x: Stored, kernel: Pair, stride: P
     reach = count * (x.type.dtype.high - min(x.type.dtype.low, 0))
     gain: Reals = np.array([x.type.scale / count / out.scale])
     fixed = fix(gain, np.zeros(1), reach, out.dtype, out.zero_point, low=out.dtype.low, high=out.dtype.high)
-    name, layer = _name(str(node.target)), str(node.target)
+    layer = str(node.target)
+    name = builder.name(layer)
     builder.add(
         AvgPool(
             name=name, inputs=(x.name,), out=out, layer=layer, kernel=kernel, stride=stride, rescale=fixed.rescale
@@ -216,10 +220,6 @@ def _bias(module: nn.Linear | nn.Conv1d | nn.Conv2d) -> Reals:
 def _real(values: Tensor | None) -> Reals:
     assert values is not None
     return values.detach().cpu().double().numpy()
-
-
-def _name(layer: str) -> str:
-    return layer.replace(".", "_")
 
 
 def _require(holds: bool, layer: str, what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,8 @@ class Seen:
 
     @property
     def magnitude(self) -> float:
-        """Largest absolute element, never 0."""
-        return max(-self.low, self.high, 1e-9)
+        """Largest absolute element; 1 where all are 0, as behind a dead layer."""
+        return max(-self.low, self.high) or 1.0
 
 
 def trace(model: nn.Module) -> fx.GraphModule:
@@ -50,10 +51,19 @@ def observe(traced: fx.GraphModule, inputs: Tensor) -> dict[str, Seen]:
 
     Returns:
         What was seen, by the name of the node.
+
+    Raises:
+        DeployError: there are no inputs, or a value is not finite; names the layer.
     """
+    if len(inputs) == 0:
+        raise DeployError("calibration needs real inputs; got none.")
     observer = _Observer(traced)
     for part in inputs.split(512):
         observer.run(part)
+        for node in traced.graph.nodes:
+            seen = observer.seen.get(node.name)
+            if seen is not None and not math.isfinite(seen.high - seen.low):
+                raise DeployError(f"'{node.target}' gives values that are not finite: the training diverged.")
     return observer.seen
 
 
