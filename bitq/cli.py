@@ -20,7 +20,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bitq.config import GROUPS, ExperimentConfig, conf_dir, store_schemas, to_experiment
+from bitq.config import GROUPS, SCHEMA_ONLY, ExperimentConfig, conf_dir, store_schemas, to_experiment
 from bitq.core.errors import BitqError, ConfigError, nearest
 from bitq.core.fields import field_names
 from bitq.core.processes import Interrupted
@@ -40,8 +40,6 @@ Choose with group=name, set any value with key=value, try combinations with -m a
   plugin=FILE.py        register your own networks and datasets
   traceback=true        show where an error came from
 """
-
-_BEHIND_FILES = {"method"}  # the one schema of all methods; its choices are the files
 
 Task = Callable[[ExperimentConfig, str], None]
 """Gets the configuration and its YAML text."""
@@ -109,6 +107,8 @@ def _unknown_key(key: str) -> str:
     if key in known:
         group = key.partition(".")[0]
         return f"{key}: the chosen {group} has no such field; see `--cfg job` for what it has."
+    if key.startswith("variants."):
+        return f"'{key}' does not exist yet; add it with '+' in front, or '++' to change a whole policy."
     prefix, _, leaf = key.rpartition(".")
     siblings = [k.rpartition(".")[2] for k in known if k.rpartition(".")[0] == prefix]
     elsewhere = [k for k in known if k.rpartition(".")[2] == leaf]
@@ -120,7 +120,7 @@ def _unknown_key(key: str) -> str:
 def choices(group: str) -> list[str]:
     """Return the names that a config group offers."""
     registered = set(GROUPS[group]) if group in GROUPS else set[str]()
-    return sorted(registered - _BEHIND_FILES | {path.stem for path in (conf_dir() / group).glob("*.yaml")})
+    return sorted(registered - SCHEMA_ONLY | {path.stem for path in (conf_dir() / group).glob("*.yaml")})
 
 
 def known_keys() -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from bitq.core.errors import ConfigError, nearest
 from bitq.core.fields import choice, number, validate
@@ -35,6 +36,9 @@ GROUPS: dict[str, Registry[Any]] = {
     "search": SEARCHES,
 }
 """Config groups: a folder in ``conf/``, a registry, and a field of `ExperimentConfig` each."""
+
+SCHEMA_ONLY = {"method"}
+"""Registered names that are no choice themselves; the files of their group are."""
 
 _WITHOUT_EFFECT = ("track", "workers", "traceback", "dry_run", "search", "target")
 """Fields that do not change what is trained; the fingerprint leaves them out."""
@@ -115,6 +119,13 @@ class ExperimentConfig:
                 )
 
 
+@dataclass
+class ExperimentSchema(ExperimentConfig):
+    """What Hydra composes: variants are typed afterwards, so that the command line can add some."""
+
+    variants: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
 def conf_dir() -> Path:
     """Return the folder of the YAML files: inside the installed package, else beside it in a checkout."""
     package = Path(__file__).resolve().parent
@@ -125,11 +136,11 @@ def conf_dir() -> Path:
 def store_schemas() -> None:
     """Give Hydra the typed schema of every registered name, as ``GROUP/schema/NAME``."""
     store = ConfigStore.instance()
-    store.store(name="experiment_schema", node=ExperimentConfig)
+    store.store(name="experiment_schema", node=ExperimentSchema)
     for group, registry in GROUPS.items():
         for name in registry:
             store.store(group=f"{group}/schema", name=name, node=registry[name].config)
-            if not (conf_dir() / group / f"{name}.yaml").is_file():  # a plugin's; its defaults are its choice
+            if name not in SCHEMA_ONLY and not (conf_dir() / group / f"{name}.yaml").is_file():  # a plugin's
                 store.store(group=group, name=name, node=registry[name].config)
 
 
@@ -145,8 +156,23 @@ def to_experiment(config: DictConfig) -> ExperimentConfig:
         raise ConfigError(f"{missing[0]}: a value is needed; choose one on the command line.")
     result = OmegaConf.to_object(config)
     assert isinstance(result, ExperimentConfig)
+    result.variants = {str(name): _to_variant(str(name), config.variants[name]) for name in config.variants}
     validate(result)
     return result
+
+
+def _to_variant(name: str, node: Any) -> VariantConfig:
+    known = [f.name for f in fields(VariantConfig)]
+    for key in node if isinstance(node, DictConfig) else ():
+        if key not in known:
+            raise ConfigError(f"unknown key 'variants.{name}.{key}'.{nearest(str(key), known)}")
+    try:
+        variant = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(VariantConfig), node))
+    except (OmegaConfBaseException, TypeError, ValueError) as error:
+        example = f"+variants.{name}={{policy: {{*: odd2}}}}"
+        raise ConfigError(f"variants.{name}: {str(error).splitlines()[0]}; write it as in '{example}'.") from error
+    assert isinstance(variant, VariantConfig)
+    return variant
 
 
 def _refuse_strangers(config: Any, path: str) -> None:

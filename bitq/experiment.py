@@ -24,6 +24,7 @@ from bitq.ir.reference import evaluate
 from bitq.lower.lowering import lower
 from bitq.nn.config import MODELS
 from bitq.quant.config import MethodConfig
+from bitq.quant.policy import matrix_names, resolve
 from bitq.quant.quantizer import QuantizedModel, Quantizer
 from bitq.train.fit import EpochLog, Fitted, fit
 from bitq.train.inference import predict, to_float
@@ -119,6 +120,28 @@ def run_job(data: Dataset, job: Job) -> Trained:
     )
 
 
+def check_variants(config: ExperimentConfig, data: Dataset) -> None:
+    """Refuse, before any training, a network that does not fit the data and policies that do not fit the network.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    model = build_model(config, data, config.seed)
+    for name, variant in config.variants.items():
+        if variant.training == "float":
+            continue
+        try:
+            chosen = resolve(variant.policy, model)
+        except ConfigError as error:
+            raise ConfigError(f"variants.{name}.{error}") from error
+        missing = [matrix for matrix in matrix_names(model) if matrix not in chosen]
+        if missing:
+            raise ConfigError(
+                f"variants.{name}.policy leaves {', '.join(missing)} in float; the chip computes in integers. "
+                "Give every matrix a codebook, for example '*': int8 first."
+            )
+
+
 def build_model(config: ExperimentConfig, data: Dataset, seed: int) -> nn.Module:
     """Return the network of an experiment with the initial weights of a seed."""
     torch.manual_seed(seed)
@@ -162,12 +185,6 @@ def _after_training(data: Dataset, job: Job, variant: VariantConfig) -> Fitted:
 
 
 def _lower(data: Dataset, job: Job, quantized: QuantizedModel) -> Graph:
-    unquantized = sorted({n for n, p in quantized.model.named_parameters() if p.dim() > 1} - set(quantized.weights))
-    if unquantized:
-        raise ConfigError(
-            f"variants.{job.variant}.policy leaves {', '.join(unquantized)} in float; the chip computes in integers. "
-            "Give every matrix a codebook, for example '*': int8 first."
-        )
     rows = np.random.default_rng(0).permutation(len(data.train))[:CALIBRATION_ROWS]
     calibration = to_float(data.train.x[rows], data.input)
     return lower(quantized, calibration, data.input, name=f"{job.config.experiment}_{job.variant}"[:31])

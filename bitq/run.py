@@ -24,6 +24,7 @@ def run(config: ExperimentConfig, text: str) -> None:
 
     from bitq import pictures, stages, sweep
     from bitq.data.load import load
+    from bitq.experiment import check_variants
     from bitq.record import recording
     from bitq.track import stale
     from bitq.track.config import TRACKERS
@@ -35,6 +36,7 @@ def run(config: ExperimentConfig, text: str) -> None:
     with recording(folder, config, text) as record:
         data = load(config.data)
         record.describe(data)
+        check_variants(config, data)
         stages.announce(config, data)
         if config.dry_run:
             return

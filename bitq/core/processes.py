@@ -144,8 +144,8 @@ def run_jobs(
     context = get_context("forkserver")
     context.set_forkserver_preload(["bitq.core.processes", *preload])
     reports = context.Queue()
-    stop = context.Event()
-    executor = ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=(reports, stop, shared))
+    lifeline, leash = context.Pipe(duplex=False)
+    executor = ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=(reports, lifeline, shared))
     waiting = enumerate(arguments)
     pending: dict[Future[T], int] = {}
     try:
@@ -159,10 +159,10 @@ def run_jobs(
             for future in finished:
                 yield _done(future, pending.pop(future))
     except BaseException:
-        stop.set()
+        leash.close()
         raise
     finally:
-        executor.shutdown(wait=not stop.is_set(), cancel_futures=True)
+        executor.shutdown(wait=not leash.closed, cancel_futures=True)
 
 
 def report(value: Any) -> None:
@@ -193,16 +193,16 @@ def _drain(reports: Any, on_report: Callable[[int, Any], None] | None) -> None:
             on_report(index, value)
 
 
-def _begin_worker(reports: Any, stop: Any, shared: Any) -> None:
+def _begin_worker(reports: Any, lifeline: Any, shared: Any) -> None:
     global _reports, _shared
     _reports, _shared = reports, shared
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    parent = os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent and not stop.is_set():
-            time.sleep(0.2)
+        # Only the parent holds the other end: it closes when the parent wants us gone, or is gone itself.
+        # (The fork server outlives the parent as long as a worker does, so our own parent tells nothing.)
+        lifeline.poll(None)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
