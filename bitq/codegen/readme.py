@@ -30,8 +30,8 @@ Call it with {input_length} inputs (`{dtype}`, shape {shape}, channels last) and
 
 ## Input
 
-An input integer q stands for the real value `(q - ({zero_point})) * {scale!r}`{units}; values outside -128..127 are
-clipped. {sensor}{preprocess}
+An input integer q stands for the real value `(q - ({zero_point})) * {scale!r}`; clip to -128..127 what lies outside.
+{sensor}{preprocess}
 
 ## Outputs
 
@@ -68,7 +68,6 @@ def readme(manifest: Manifest) -> str:
         returns=_returns(manifest),
         zero_point=manifest.input.zero_point,
         scale=manifest.input.scale,
-        units=f" in {manifest.units}" if manifest.units else "",
         sensor=_sensor(manifest),
         preprocess=_preprocess(manifest),
         outputs="\n".join(
@@ -92,7 +91,8 @@ def _returns(manifest: Manifest) -> str:
 
 def _sensor(manifest: Manifest) -> str:
     rate = f" at {manifest.rate_hz:g} Hz" if manifest.rate_hz else ""
-    return f"Channels{rate}: {', '.join(manifest.channels)}. " if manifest.channels else ""
+    units = f", raw data in {manifest.units}" if manifest.units else ""
+    return f"Channels{rate}: {', '.join(manifest.channels)}{units}. " if manifest.channels else ""
 
 
 def _preprocess(manifest: Manifest) -> str:
