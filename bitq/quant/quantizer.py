@@ -63,12 +63,15 @@ class _Rounding(nn.Module):
         self.book = book
         self.per_channel = per_channel
         self.active = False
+        self.fixed_scale: Tensor | None = None
 
     def forward(self, w: Tensor) -> Tensor:
         if not self.active:
             return w
         with torch.no_grad():
-            scale = self.book.scale(w, per_channel=self.per_channel)
+            scale = self.fixed_scale
+            if scale is None:
+                scale = self.book.scale(w, per_channel=self.per_channel)
             rounded = self.book.nearest(w / scale).mul_(scale)
         return _StraightThrough.apply(w, rounded)  # pyright: ignore[reportReturnType]
 
@@ -115,6 +118,8 @@ class _Matrix:
         """Fix every weight within ``tolerance`` (in half codeword distances) of its codeword, for good."""
         if self.fixed_scale is None:
             self.fixed_scale = self.scale().clone()
+            if self.rounding is not None:  # the scale of frozen weights would differ from the one they were frozen at
+                self.rounding.fixed_scale = self.fixed_scale
         u = self.data / self.fixed_scale
         near = (u - self.book.nearest(u)).abs() <= tolerance * self.book.dtype.step / 2
         # Weights beyond the outermost codeword are never within reach; the last call takes everything.
@@ -168,6 +173,7 @@ class Quantizer:
         self._step = 0
         self._total = 0
         self._finished = False
+        self._hooks: list[Any] = []
         if method.warmup == 0:
             self._activate()
 
@@ -189,7 +195,7 @@ class Quantizer:
                 raise ConfigError(f"the optimizer does not update {matrix.name}, which the policy quantizes.")
         self._groups = groups
         self._total = total_steps
-        optimizer.register_step_post_hook(self._after_step)
+        self._hooks.append(optimizer.register_step_post_hook(self._after_step))
 
     @property
     def progress(self) -> float:
@@ -226,13 +232,13 @@ class Quantizer:
         start, end = method.freeze_start * total, max(method.freeze_start, method.freeze_end) * total
         if method.freeze == "none" or self._step < start:
             return
-        if method.freeze == "all":
+        if method.freeze == "all" or self._step >= end:
             tolerance = 1.0
         else:
             every = max(1, total // _FREEZE_EVENTS)
-            if (self._step - int(start)) % every and self._step < end:
+            if (self._step - int(start)) % every:
                 return
-            tolerance = 0.05 + 0.95 * min(1.0, (self._step - start) / max(1.0, end - start))
+            tolerance = 0.05 + 0.95 * (self._step - start) / (end - start)
         for matrix in self._matrices:
             # 8-bit weights sit near a codeword anyway: they learn on until everything else is fixed.
             if not matrix.done and (matrix.book.spread or tolerance >= 1.0):
@@ -282,4 +288,6 @@ class Quantizer:
             if not bool(torch.isfinite(matrix.data).all()):
                 raise TrainingError(f"{matrix.name} holds values that are not finite: the training diverged.")
         self._finished = True
+        for hook in self._hooks:
+            hook.remove()
         return QuantizedModel(self.model, {m.name: m.detach() for m in self._matrices})
