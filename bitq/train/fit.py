@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bitq.core.errors import TrainingError
+from bitq.core.errors import ConfigError, TrainingError
 from bitq.data.dataset import Dataset, Split
 from bitq.quant.config import MethodConfig
 from bitq.quant.policy import Policy
@@ -71,13 +71,18 @@ def fit(
 
     Raises:
         TrainingError: the loss or a weight stopped being finite.
-        ConfigError: the policy does not fit the model.
+        ConfigError: the policy does not fit the model, or there is no method for it.
     """
+    if policy and method is None:
+        raise ConfigError("policy: a method is needed that brings the weights to the codebook.")
     quantizer = Quantizer(model, policy, method) if policy and method else None
     x, y = to_float(data.train.x, data.input), torch.from_numpy(data.train.y)
     module = EpochModule(model, x, y, torch.tensor(data.class_weights), config, seed, quantizer)
     curve = _Curve(data, config, quantizer, on_epoch)
     _trainer(config, curve).fit(module)
+    broken = [name for name, values in model.state_dict().items() if not bool(torch.isfinite(values).all())]
+    if broken:
+        raise TrainingError(f"{broken[0]} holds values that are not finite: the training diverged; lower train.lr.")
     rows = _calibration_rows(x, method)
     if rows is not None:
         reestimate_batch_norm(model, rows)

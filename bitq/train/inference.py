@@ -36,8 +36,8 @@ def reestimate_batch_norm(model: nn.Module, x: Tensor, batch: int = 500) -> None
 
     Args:
         model: its batch-norm layers are updated in place.
-        x: real inputs ``(n, *shape)``; a last batch of a single row is left out.
-        batch: rows per forward pass.
+        x: real inputs ``(n, *shape)``, at least two.
+        batch: rows per forward pass, at least; every row has the same weight in the averages.
     """
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d)]
     if not norms or len(x) < 2:
@@ -46,10 +46,13 @@ def reestimate_batch_norm(model: nn.Module, x: Tensor, batch: int = 500) -> None
     model.eval()
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # cumulative average
         norm.train()
-    for i in range(0, len(x) - 1, batch):
-        model(x[i : i + batch])
+    seen = 0
+    for part in x.tensor_split(max(1, len(x) // batch)):
+        seen += len(part)
+        for norm in norms:
+            norm.momentum = len(part) / seen  # the cumulative average over rows
+        model(part)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     model.eval()
