@@ -6,6 +6,7 @@ Workers come from a fork server that has the heavy imports done, hold one torch 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -24,6 +25,11 @@ from typing import Any, NamedTuple, TypeVar
 from bitq.core.errors import ToolError, TrainingError
 
 T = TypeVar("T")
+
+_KILLED = (
+    "a worker process was killed from outside (out of memory?); run the command again, "
+    "with fewer workers (`workers=1`) if it repeats."
+)
 
 _reports: Any = None  # in a worker: the queue to the parent
 _index: int | None = None  # in a worker: the job that it runs
@@ -83,7 +89,8 @@ def run_tool(
     try:
         output, errors = _communicate(process, stdin, timeout_s, on_wait)
     except BaseException as error:
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         if isinstance(error, subprocess.TimeoutExpired):
             raise ToolError(f"{name} did not end within {timeout_s:g} s and was stopped.") from error
@@ -151,7 +158,7 @@ def run_jobs(
     try:
         while True:
             for index, argument in islice(waiting, workers - len(pending)):
-                pending[executor.submit(_run_job, function, index, argument)] = index
+                pending[_submit(executor, function, index, argument)] = index
             if not pending:
                 return
             finished, _ = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
@@ -171,14 +178,18 @@ def report(value: Any) -> None:
         _reports.put((_index, value))
 
 
+def _submit(executor: ProcessPoolExecutor, function: Callable[[Any, Any], T], index: int, argument: Any) -> Future[T]:
+    try:
+        return executor.submit(_run_job, function, index, argument)
+    except BrokenProcessPool as error:
+        raise TrainingError(_KILLED) from error
+
+
 def _done(future: Future[Any], index: int) -> Done:
     try:
         return Done(index, future.result(), None)
     except BrokenProcessPool as error:
-        raise TrainingError(
-            "a worker process was killed from outside (out of memory?); run the command again, "
-            "with fewer workers (`workers=1`) if it repeats."
-        ) from error
+        raise TrainingError(_KILLED) from error
     except Exception as error:  # noqa: BLE001  handed to the caller, who decides
         return Done(index, None, error)
 
