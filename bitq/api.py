@@ -24,7 +24,7 @@ from bitq.core.errors import ConfigError, nearest
 from bitq.data.dataset import InputSpec
 from bitq.device.host import HostModel
 from bitq.ir.graph import Graph
-from bitq.lower import lowering
+from bitq.lowering.lower import lower as lower_model
 from bitq.quant.config import MethodConfig
 from bitq.quant.policy import Policy
 from bitq.quant.quantizer import QuantizedModel, Quantizer
@@ -96,7 +96,7 @@ def lower(
     """
     if spec is None:
         spec = InputSpec(tuple(calibration.shape[1:]), float(calibration.abs().max()) / 127 or 1.0, 0)
-    return lowering.lower(quantized, calibration, spec, name=name, classify=classify)
+    return lower_model(quantized, calibration, spec, name=name, classify=classify)
 
 
 def export(graph: Graph, folder: str | Path, info: DeployInfo | None = None) -> Path:

@@ -5,7 +5,7 @@ Hydra composes; its errors become one or two lines that name the nearest right k
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
 import os
 import re
 import signal
@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bitq.config import GROUPS, SCHEMA_ONLY, ExperimentConfig, conf_dir, store_schemas, to_experiment
+from bitq.core import plugins
 from bitq.core.errors import BitqError, ConfigError, nearest
 from bitq.core.fields import field_names
 from bitq.core.processes import Interrupted
@@ -110,10 +112,11 @@ def _unknown_key(key: str) -> str:
     if key.startswith("variants."):
         return f"'{key}' does not exist yet; add it with '+' in front, or '++' to change a whole policy."
     prefix, _, leaf = key.rpartition(".")
+    groups = [k for k in known if "." not in k]
     siblings = [k.rpartition(".")[2] for k in known if k.rpartition(".")[0] == prefix]
     elsewhere = [k for k in known if k.rpartition(".")[2] == leaf]
     return (
-        f"unknown key '{key}'.{nearest(elsewhere[0], elsewhere) if elsewhere else nearest(leaf, siblings or known)}"
+        f"unknown key '{key}'.{nearest(elsewhere[0], elsewhere) if elsewhere else nearest(leaf, siblings or groups)}"
     )
 
 
@@ -136,40 +139,54 @@ def _hydra_main(task: Task) -> None:
     base: dict[str, Any] = {"version_base": "1.3"} if hydra.__version__.startswith("1.3") else {}
 
     failures: list[BitqError] = []
+    folders: list[Path] = []
 
     @hydra.main(config_path=str(conf_dir()), config_name="config", **base)
     def composed(config: DictConfig) -> None:
+        folders.append(Path(HydraConfig.get().runtime.output_dir))
         try:
             task(to_experiment(config), OmegaConf.to_yaml(config))
         except BitqError as error:  # kept from Hydra, which would print its own lines
             failures.append(error)
+        except OmegaConfBaseException as error:
+            failures.append(ConfigError(explain(error)))
+        _remove_empty(folders[-1])
 
-    composed()
+    try:
+        composed()
+    except OSError as error:
+        if folders or isinstance(error, HydraException):
+            raise
+        raise ConfigError(
+            f"cannot make the run folder {error.filename}: {error.strerror}; start in a folder "
+            "that can be written, or set hydra.run.dir."
+        ) from error
     if failures:
         raise failures[0]
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove the run folder that Hydra made if nothing was written into it, and what of its path is empty then."""
+    here = Path.cwd()
+    places = [folder, *(parent for parent in folder.parents if here in parent.parents)]
+    with contextlib.suppress(OSError):
+        for place in places:
+            place.rmdir()
 
 
 def _prepare(arguments: list[str]) -> list[str]:
     """Load plugins and accept ``+experiment=`` and ``+search=`` beside the forms without plus."""
     result: list[str] = []
     for argument in arguments:
+        if "_target_" in argument:
+            raise ConfigError(f"{argument}: '_target_' names code, which no configuration may; see plugin=FILE.py.")
         if argument.startswith("plugin="):
-            _load_plugin(Path(argument.removeprefix("plugin=")))
+            plugins.load(Path(argument.removeprefix("plugin=")))
         elif argument.startswith(("+experiment=", "+search=", "+debug=")):
             result.append(argument[1:])
         else:
             result.append(argument)
     return result
-
-
-def _load_plugin(path: Path) -> None:
-    """Import a user's file, which registers what it adds; the one way for code to come in."""
-    spec = importlib.util.spec_from_file_location(f"bitq_plugin_{path.stem}", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise ConfigError(f"plugin={path}: there is no such Python file.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
 
 
 def _interrupt(number: int, frame: Any) -> None:

@@ -184,6 +184,8 @@ def _refuse_strangers(config: Any, path: str) -> None:
             where = f"{path}.{key}" if path else str(key)
             if known is not None and key not in known:
                 raise ConfigError(f"unknown key '{where}'.{nearest(str(key), known)}")
+            if key == "_target_":
+                raise ConfigError(f"{where}: names code, which no configuration may.")
             _refuse_strangers(config._get_node(key), where)  # pyright: ignore[reportPrivateUsage]  raw, unresolved
     elif isinstance(config, ListConfig):
         for index in range(len(config)):

@@ -21,7 +21,7 @@ from bitq.core.processes import report
 from bitq.data.dataset import Dataset
 from bitq.ir.graph import Graph
 from bitq.ir.reference import evaluate
-from bitq.lower.lowering import lower
+from bitq.lowering.lower import lower
 from bitq.nn.config import MODELS
 from bitq.quant.config import MethodConfig
 from bitq.quant.policy import matrix_names, resolve

@@ -72,7 +72,6 @@ def recording(folder: Path, config: ExperimentConfig, config_text: str) -> Gener
     Raises:
         BitqError: another run uses the folder, or it cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     with files.locked(folder / RUN_LOCK) as mine:
         if not mine:
             raise BitqError(f"{folder} belongs to a run that is still going on; start again for a new folder.")

@@ -22,6 +22,7 @@ from pathlib import Path
 from queue import Empty
 from typing import Any, NamedTuple, TypeVar
 
+from bitq.core import plugins
 from bitq.core.errors import ToolError, TrainingError
 
 T = TypeVar("T")
@@ -152,7 +153,8 @@ def run_jobs(
     context.set_forkserver_preload(["bitq.core.processes", *preload])
     reports = context.Queue()
     lifeline, leash = context.Pipe(duplex=False)
-    executor = ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=(reports, lifeline, shared))
+    setup = (plugins.loaded(), reports, lifeline, shared)
+    executor = ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=setup)
     waiting = enumerate(arguments)
     pending: dict[Future[T], int] = {}
     try:
@@ -204,8 +206,10 @@ def _drain(reports: Any, on_report: Callable[[int, Any], None] | None) -> None:
             on_report(index, value)
 
 
-def _begin_worker(reports: Any, lifeline: Any, shared: Any) -> None:
+def _begin_worker(files: tuple[Path, ...], reports: Any, lifeline: Any, shared: Any) -> None:
     global _reports, _shared
+    for path in files:
+        plugins.load(path)
     _reports, _shared = reports, shared
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

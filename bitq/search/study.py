@@ -160,6 +160,8 @@ def opened(
         _compare(folder / "settings.json", settings)
         journal = folder / "optuna.journal"
         _mend(journal)
+        # The study's own lock proves that nobody writes; a kill in the middle of a write leaves Optuna's behind.
+        Path(f"{journal}.lock").unlink(missing_ok=True)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         backend = JournalFileBackend(str(journal))
@@ -199,6 +201,7 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _mend(journal: Path) -> None:
-    """Drop a last line that a kill cut short; Optuna could not read the journal any more."""
+    """Drop a last line that a kill cut short, and the lock of its writer; Optuna could not go on with either."""
+    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
     if journal.is_file() and (content := journal.read_bytes()) and not content.endswith(b"\n"):
         files.write_bytes(journal, content[: content.rfind(b"\n") + 1])

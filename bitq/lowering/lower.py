@@ -11,9 +11,9 @@ from bitq.ir.graph import Graph
 from bitq.ir.ops import ArgMax
 from bitq.ir.ranges import prove
 from bitq.ir.types import INT8, INT32, TensorType
-from bitq.lower.builder import INPUT, WINNER, Builder, Stored, Value
-from bitq.lower.modules import MODULES, channels_last
-from bitq.lower.trace import observe, trace
+from bitq.lowering.builder import INPUT, WINNER, Builder, Stored, Value
+from bitq.lowering.modules import MODULES, channels_last
+from bitq.lowering.trace import observe, trace
 from bitq.quant.quantizer import QuantizedModel
 
 

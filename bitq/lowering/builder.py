@@ -16,8 +16,8 @@ from bitq.core.errors import DeployError, RangeError
 from bitq.ir.ops import NO_PADDING, Conv, Dense, Op, Pair, Requantize
 from bitq.ir.ranges import accumulator
 from bitq.ir.types import INT8, INT32, UINT8, DType, Rescale, TensorType, Weights
-from bitq.lower.fixed import Reals, fix, shorten
-from bitq.lower.trace import Seen
+from bitq.lowering.fixed import Reals, fix, shorten
+from bitq.lowering.trace import Seen
 from bitq.quant.quantizer import QuantizedWeight
 
 INPUT, WINNER = "input", "winner"  # names of the graph's own values

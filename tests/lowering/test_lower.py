@@ -12,7 +12,7 @@ from bitq.data.dataset import InputSpec
 from bitq.ir.graph import Graph
 from bitq.ir.reference import evaluate, values
 from bitq.ir.types import INT32
-from bitq.lower.lowering import lower
+from bitq.lowering.lower import lower
 from bitq.quant.quantizer import Quantizer
 from bitq.train.inference import to_float
 from tests.networks import ROUND_ONLY, Case, build

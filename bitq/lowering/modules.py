@@ -11,8 +11,8 @@ from torch import Tensor, fx, nn
 
 from bitq.core.errors import DeployError
 from bitq.ir.ops import AvgPool, Flatten, MaxPool, Pair
-from bitq.lower.builder import Builder, Pending, Stored, Value
-from bitq.lower.fixed import Reals, fix
+from bitq.lowering.builder import Builder, Pending, Stored, Value
+from bitq.lowering.fixed import Reals, fix
 
 Lowering = Callable[[Builder, fx.Node, Any], Value]
 

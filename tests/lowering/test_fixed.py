@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitq.ir.types import INT8, INT32_MAX, UINT8
-from bitq.lower.fixed import fix, shorten
+from bitq.lowering.fixed import fix, shorten
 
 SMALL, LARGE = 2.0**-24, 2.0**6
 
