@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from bitq.core.errors import ConfigError, DataError
 from bitq.data.config import ArraysConfig
 from bitq.data.dataset import Dataset

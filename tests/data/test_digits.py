@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.datasets import load_digits
+
 from bitq.data.config import DigitsConfig
 from bitq.data.load import load
-from sklearn.datasets import load_digits
 
 
 def test_every_digit_is_in_one_split_and_exact() -> None:

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
 from bitq.core.errors import ConfigError, DataError
 from bitq.core.fields import validate
 from bitq.core.files import locked

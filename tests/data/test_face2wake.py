@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from bitq.core.errors import ConfigError, DataError
 from bitq.data.config import CORPORA, Face2WakeConfig
 from bitq.data.face2wake import LICENSES, cut, face2wake, label_windows

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bitq.core.errors import DataError
-from bitq.data.idx import TYPES, read_idx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from bitq.core.errors import DataError
+from bitq.data.idx import TYPES, read_idx
 
 
 def encode(values: np.ndarray, code: int = 0x08) -> bytes:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from bitq.core.errors import ConfigError
 from bitq.core.fields import validate
 from bitq.data.__main__ import compose, main

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from bitq.core.errors import DataError
 from bitq.data.__main__ import compose
 from bitq.data.config import MnistConfig, RemoteFile

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from bitq.core.errors import DataError
 from bitq.data.npz import read_npz
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from bitq.core.errors import DataError
 from bitq.data.recordings import Event, Recording, read_corpus
 

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+
 from bitq.data.config import Face2WakeConfig
 from bitq.data.load import load
 from bitq.data.recordings import GRAVITY, Recording
 from bitq.data.simulator import SECONDS, simulate
 from bitq.data.wrist import to_steps
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score
 
 
 @pytest.fixture(scope="module")

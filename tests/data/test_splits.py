@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from bitq.core.errors import DataError
-from bitq.data.splits import balanced_weights, check_disjoint, deal_subjects, even_quota, stratified_subset
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bitq.core.errors import DataError
+from bitq.data.splits import balanced_weights, check_disjoint, deal_subjects, even_quota, stratified_subset
 
 
 @given(st.dictionaries(st.text("abc", min_size=1, max_size=4), st.integers(0, 50), min_size=5, max_size=40))

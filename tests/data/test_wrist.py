@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bitq.data.recordings import Recording
-from bitq.data.wrist import to_steps, to_windows
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bitq.data.recordings import Recording
+from bitq.data.wrist import to_steps, to_windows
 
 Maker = Callable[..., Any]
 RATES = (12.5, 20.0, 25.0, 32.0, 50.0, 100.0)
