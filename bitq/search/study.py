@@ -201,7 +201,6 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _mend(journal: Path) -> None:
-    """Drop a last line that a kill cut short, and the lock of its writer; Optuna could not go on with either."""
-    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
+    """Drop a last line that a kill cut short; Optuna could not read the journal any more."""
     if journal.is_file() and (content := journal.read_bytes()) and not content.endswith(b"\n"):
         files.write_bytes(journal, content[: content.rfind(b"\n") + 1])

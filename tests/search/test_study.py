@@ -71,6 +71,7 @@ def test_the_best_is_the_best_within_the_budget_then_the_smallest_then_the_first
         assert [(o.value, o.parameter_bytes) for o in again.outcomes()] == values
 
 
+@pytest.mark.filterwarnings("ignore:The value nan")
 def test_a_value_that_is_no_number_is_never_the_best(tmp_path):
     with open_study(tmp_path) as study:
         run(study, 1, lambda c: float("nan"))
