@@ -1,3 +1,4 @@
+import contextlib
 import hashlib
 import json
 import os
@@ -15,27 +16,30 @@ from bitq.core import files
 from bitq.core.errors import BitqError
 
 
-@pytest.fixture
-def limit():
-    """Set the largest file that this process may write; back to normal at the end."""
+@contextlib.contextmanager
+def limit(size):
+    """Let this process write files of ``size`` bytes at most; only inside the block, or pytest's own output fails."""
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, old)
-    signal.signal(signal.SIGXFSZ, handler)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_whatever_size_the_disk_takes_a_file_is_old_or_new(tmp_path, limit):
+def test_whatever_size_the_disk_takes_a_file_is_old_or_new(tmp_path):
     path, old, new = tmp_path / "a.bin", b"old" * 10, bytes(range(256)) * 4
     files.write_bytes(path, old)
     for size in [*range(0, len(new), 97), len(new) - 1]:
-        limit(size)
-        with pytest.raises(BitqError, match=r"cannot write .*a\.bin \(1024 bytes\).*previous file.*intact"):
+        refused = pytest.raises(BitqError, match=r"cannot write .*a\.bin \(1024 bytes\).*previous file.*intact")
+        with refused, limit(size):
             files.write_bytes(path, new)
         assert path.read_bytes() == old
         assert list(tmp_path.iterdir()) == [path]
-    limit(len(new))
-    files.write_bytes(path, new)
+    with limit(len(new)):
+        files.write_bytes(path, new)
     assert path.read_bytes() == new
 
 
