@@ -26,6 +26,7 @@ from bitq.core import plugins
 from bitq.core.errors import BitqError, ConfigError, nearest
 from bitq.core.fields import field_names
 from bitq.core.processes import Interrupted
+from bitq.guard import config_folders, refuse_code
 
 _USAGE = """bitq: train networks with 1-bit weights and ship them as exact integer C.
 
@@ -65,6 +66,7 @@ def main(task: Task) -> int:
         return 0
     try:
         sys.argv[1:] = _prepare(sys.argv[1:])
+        refuse_code(conf_dir(), config_folders(conf_dir(), sys.argv[1:]))
         store_schemas()
         _hydra_main(task)
     except KeyboardInterrupt:

@@ -43,7 +43,8 @@ ONLY_IN = {
     "subprocess": {"core"},
     "multiprocessing": {"core"},
     "concurrent": {"core"},
-    **{name: set() for name in ("pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "yaml", "requests")},
+    **{name: set() for name in ("pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "requests")},
+    "yaml": {"guard.py"},
 }
 """Where a package that is not ours may be imported at all."""
 

@@ -10,7 +10,8 @@ import numpy as np
 from torch import Tensor, fx, nn
 
 from bitq.core.errors import DeployError
-from bitq.ir.ops import AvgPool, Flatten, MaxPool, Pair
+from bitq.ir.ops import AvgPool, Flatten, MaxPool, Pair, Requantize
+from bitq.ir.types import Rescale
 from bitq.lowering.builder import Builder, Pending, Stored, Value
 from bitq.lowering.fixed import Reals, fix
 
@@ -73,14 +74,18 @@ def batch_norm(builder: Builder, node: fx.Node, module: nn.BatchNorm1d | nn.Batc
 
 
 def relu(builder: Builder, node: fx.Node, module: nn.ReLU) -> Value:
-    """A clamp at zero in the rescale of the layer before it; nothing where values are never negative."""
+    """A clamp at zero, in the rescale of the layer right before it where there is one."""
     value = builder.value(_source(node))
     if isinstance(value, Pending):
         return replace(value, relu=True)
-    _require(
-        value.type.dtype.low >= value.type.zero_point, str(node.target), "a ReLU follows a convolution or dense layer"
-    )
-    return value
+    if value.type.dtype.low >= value.type.zero_point:
+        return value
+    layer = str(node.target)
+    zero = value.type.zero_point
+    clamp = Rescale(np.ones(1, np.int16), 0, 0, zero, zero, value.type.dtype.high)
+    name = builder.name(layer)
+    builder.add(Requantize(name=name, inputs=(value.name,), out=value.type, layer=layer, rescale=clamp))
+    return replace(value, name=name)
 
 
 def max_pool(builder: Builder, node: fx.Node, module: nn.MaxPool1d | nn.MaxPool2d) -> Value:

@@ -144,7 +144,6 @@ def image(*tail: nn.Module) -> nn.Sequential:
         (nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.BatchNorm1d(3)), (4,), "layer '2'.*right before"),
         (nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3, track_running_stats=False)), (4,), "'1'.*track_running"),
         (nn.Sequential(nn.Linear(4, 3), nn.Sequential(nn.Tanh())), (4,), "layer '1.0' .Tanh.*Covered: .*Linear"),
-        (nn.Sequential(nn.ReLU(), nn.Linear(4, 3)), (4,), "layer '0'.*a ReLU follows"),
         (Functional("relu"), (4,), "'relu' in the forward pass.*torch.nn module"),
         (Functional("pair"), (4,), "returns .*one tensor of scores"),
         (Functional("twice"), (4,), "cannot be lowered"),
@@ -240,3 +239,24 @@ def test_without_classes_there_is_no_winner():
     graph = lower(rounded, to_float(x, spec), spec, classify=False)
     assert graph.winner is None
     assert (evaluate(graph, x).winners == 0).all()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.Sequential(nn.ReLU(), nn.Conv1d(2, 3, 3), nn.Flatten(), nn.Linear(24, 4)),
+        nn.Sequential(nn.Conv1d(2, 3, 3), nn.MaxPool1d(2), nn.ReLU(), nn.Flatten(), nn.Linear(12, 4)),
+        nn.Sequential(nn.Conv1d(2, 3, 3), nn.ReLU(), nn.ReLU(), nn.Flatten(), nn.Linear(24, 4)),
+    ],
+    ids=["first", "after the pool", "twice"],
+)
+def test_a_relu_that_follows_no_linear_layer(model):
+    torch.manual_seed(0)
+    spec = InputSpec((2, 10), 1 / 32, 5)
+    x = np.random.default_rng(0).integers(-128, 128, (500, 2, 10)).astype(np.int8)
+    rounded = Quantizer(model, {"*": "int8"}, ROUND_ONLY).finish()
+    graph = lower(rounded, to_float(x, spec), spec)
+    with torch.no_grad():
+        truth = model(to_float(x, spec)).argmax(dim=1).numpy()
+    winners = evaluate(graph, np.moveaxis(x, 1, -1)).winners
+    assert (winners == truth).mean() > 0.97
