@@ -127,6 +127,7 @@ def _variant(
         metric=Metric.over(data.metric, [_known(t.test) for t in trained]),
         metric_before_rounding=Metric.over(data.metric, [_known(t.before) for t in trained]),
         convergence=_convergence(trained),
+        metric_validation=Metric.over(data.metric, [t.validation for t in trained]),
     )
     if made is not None:
         m = made.measurement

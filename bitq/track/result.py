@@ -62,6 +62,7 @@ class VariantResult:
     metric: Metric
     metric_before_rounding: Metric
     convergence: dict[str, float]
+    metric_validation: Metric | None = None
     parameter_bytes: int | None = None
     deployed_seed: int | None = None
     deploy: str | None = None
