@@ -18,7 +18,7 @@ from bitq.ir.ranges import accumulator
 from bitq.ir.types import INT8, INT32, UINT8, DType, Rescale, TensorType, Weights
 from bitq.lowering.fixed import Reals, fix, shorten
 from bitq.lowering.trace import Seen
-from bitq.quant.quantizer import QuantizedWeight
+from bitq.quant.matrix import QuantizedWeight
 
 INPUT, WINNER = "input", "winner"  # names of the graph's own values
 _SCORE_STEPS = 16000  # the largest calibrated score in integer steps, where scores need a rescale at all

@@ -1,6 +1,6 @@
 """Attaches a quantization method to a model and its optimizer, steers it through training, and rounds at the end.
 
-One mechanism serves every training loop: `Quantizer.attach` hangs on the optimizer's post-step hook, so a
+One mechanism serves every training loop: `Quantizer.attach` hangs on the optimizer's step hooks, so a
 LightningModule and a hand-written loop need no change. `Quantizer.finish` leaves plain modules whose weights are
 exactly ``code · scale``, and hands over the codes.
 """
@@ -13,26 +13,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch import nn
 
 from bitq.core.errors import ConfigError, TrainingError
-from bitq.quant.codebook import Codebook
 from bitq.quant.config import MethodConfig
+from bitq.quant.matrix import Matrix, QuantizedWeight
 from bitq.quant.policy import Policy, resolve
-from bitq.quant.regularizers import REGULARIZERS, local
+from bitq.quant.regularizers import REGULARIZERS
 from bitq.quant.schedules import SCHEDULES
 
 _FREEZE_EVENTS = 50  # how often per training the progressive freeze looks for weights that have arrived
-
-
-@dataclass(frozen=True, eq=False)
-class QuantizedWeight:
-    """Integer codes of one weight matrix, int8 in torch's layout, and its scale ``(out,)`` or ``(1,)``."""
-
-    codes: NDArray[np.int8]
-    scale: NDArray[np.float64]
-    book: Codebook
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,117 +31,6 @@ class QuantizedModel:
 
     model: nn.Module
     weights: dict[str, QuantizedWeight]
-
-
-class _StraightThrough(torch.autograd.Function):
-    """Rounds in the forward pass; the gradient passes unchanged."""
-
-    @staticmethod
-    def forward(ctx: Any, w: Tensor, rounded: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return rounded
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return grad, None
-
-
-class _Rounding(nn.Module):
-    """The parametrization of one weight; it computes with rounded weights while ``active``."""
-
-    def __init__(self, book: Codebook, *, per_channel: bool) -> None:
-        super().__init__()
-        self.book = book
-        self.per_channel = per_channel
-        self.active = False
-        self.fixed_scale: Tensor | None = None
-
-    def forward(self, w: Tensor) -> Tensor:
-        if not self.active:
-            return w
-        with torch.no_grad():
-            scale = self.fixed_scale
-            if scale is None:
-                scale = self.book.scale(w, per_channel=self.per_channel)
-            rounded = self.book.nearest(w / scale).mul_(scale)
-        return _StraightThrough.apply(w, rounded)  # pyright: ignore[reportReturnType]
-
-
-class _Matrix:
-    """One weight matrix on its way to integers."""
-
-    def __init__(self, name: str, book: Codebook, model: nn.Module, method: MethodConfig) -> None:
-        owner, _, attribute = name.rpartition(".")
-        self.name = name
-        self.book = book
-        self.module = model.get_submodule(owner)
-        self.attribute = attribute
-        self.parameter: nn.Parameter = getattr(self.module, attribute)
-        self.per_channel = method.scale == "channel" or book.spread == 0
-        self.rounding: _Rounding | None = None
-        self.fixed_scale: Tensor | None = None
-        self.frozen: Tensor | None = None
-        self.target: Tensor | None = None
-        if method.forward == "ste":
-            self.rounding = _Rounding(book, per_channel=self.per_channel)
-            parametrize.register_parametrization(self.module, attribute, self.rounding)
-        self.last_codes = self.codes()
-
-    @property
-    def data(self) -> Tensor:
-        return self.parameter.data
-
-    def scale(self) -> Tensor:
-        if self.fixed_scale is not None:
-            return self.fixed_scale
-        return self.book.scale(self.data, per_channel=self.per_channel)
-
-    def codes(self) -> Tensor:
-        return self.book.nearest(self.data / self.scale())
-
-    def pull(self, force: Any, amount: float) -> None:
-        """Move the weights by one decoupled step of the regularizer."""
-        scale = self.scale()
-        v = local(self.data / scale, self.book)
-        self.data.sub_(force(v).mul_(scale * (amount * self.book.dtype.step / 2)))
-
-    def freeze(self, tolerance: float) -> None:
-        """Fix every weight within ``tolerance`` (in half codeword distances) of its codeword, for good."""
-        if self.fixed_scale is None:
-            self.fixed_scale = self.scale().clone()
-            if self.rounding is not None:  # the scale of frozen weights would differ from the one they were frozen at
-                self.rounding.fixed_scale = self.fixed_scale
-        u = self.data / self.fixed_scale
-        near = (u - self.book.nearest(u)).abs() <= tolerance * self.book.dtype.step / 2
-        # Weights beyond the outermost codeword are never within reach; the last call takes everything.
-        near |= tolerance >= 1.0
-        if self.frozen is not None:
-            near |= self.frozen
-        self.frozen, self.target = near, self.book.nearest(u) * self.fixed_scale
-        self.hold()
-        if bool(near.all()):
-            self.parameter.requires_grad = False
-            self.parameter.grad = None
-
-    def hold(self) -> None:
-        """Put frozen weights back to their codeword."""
-        if self.frozen is not None and self.target is not None:
-            torch.where(self.frozen, self.target, self.data, out=self.data)
-
-    @property
-    def done(self) -> bool:
-        return not self.parameter.requires_grad
-
-    def detach(self) -> QuantizedWeight:
-        scale = self.scale().clone()
-        codes = self.book.nearest(self.data / scale)
-        if self.rounding is not None:
-            parametrize.remove_parametrizations(self.module, self.attribute, leave_parametrized=False)
-        with torch.no_grad():
-            parameter: nn.Parameter = getattr(self.module, self.attribute)
-            parameter.copy_(codes * scale)
-            parameter.requires_grad = True
-        flat = scale.flatten().double().cpu().numpy()
-        return QuantizedWeight(codes.to(torch.int8).cpu().numpy(), flat, self.book)
 
 
 class Quantizer:
@@ -169,13 +48,15 @@ class Quantizer:
     def __init__(self, model: nn.Module, policy: Policy, method: MethodConfig) -> None:
         self.model = model
         self.method = method
-        self._matrices = [_Matrix(name, book, model, method) for name, book in resolve(policy, model).items()]
+        self._matrices = [
+            Matrix(name, book, model.get_parameter(name), method) for name, book in resolve(policy, model).items()
+        ]
         self._step = 0
         self._total = 0
         self._finished = False
         self._hooks: list[Any] = []
         if method.warmup == 0:
-            self._activate()
+            self._show()
 
     def attach(self, optimizer: torch.optim.Optimizer, total_steps: int) -> None:
         """Hang the method on an optimizer.
@@ -195,6 +76,7 @@ class Quantizer:
                 raise ConfigError(f"the optimizer does not update {matrix.name}, which the policy quantizes.")
         self._groups = groups
         self._total = total_steps
+        self._hooks.append(optimizer.register_step_pre_hook(self._before_step))
         self._hooks.append(optimizer.register_step_post_hook(self._after_step))
 
     @property
@@ -202,18 +84,22 @@ class Quantizer:
         """Share of the training that is done, 0..1."""
         return self._step / self._total if self._total else 0.0
 
+    def _before_step(self, optimizer: Any = None, args: Any = None, kwargs: Any = None) -> None:
+        for matrix in self._matrices:
+            matrix.hide()
+
     @torch.no_grad()
     def _after_step(self, optimizer: Any = None, args: Any = None, kwargs: Any = None) -> None:
         self._step += 1
-        if self._step >= self.method.warmup * self._total:
-            self._activate()
         self._pull()
         self._freeze()
+        self._show()
 
-    def _activate(self) -> None:
-        for matrix in self._matrices:
-            if matrix.rounding is not None:
-                matrix.rounding.active = True
+    @torch.no_grad()
+    def _show(self) -> None:
+        if self._step >= self.method.warmup * self._total:
+            for matrix in self._matrices:
+                matrix.show()
 
     def _pull(self) -> None:
         method = self.method
@@ -290,4 +176,4 @@ class Quantizer:
         self._finished = True
         for hook in self._hooks:
             hook.remove()
-        return QuantizedModel(self.model, {m.name: m.detach() for m in self._matrices})
+        return QuantizedModel(self.model, {m.name: m.round() for m in self._matrices})

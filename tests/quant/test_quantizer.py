@@ -69,7 +69,44 @@ def test_the_forward_pass_sees_rounded_weights_and_the_gradient_passes_unchanged
         plain.weight.copy_(rounded)
         plain.bias.copy_(model[0].bias)
     plain(x).square().sum().backward()
-    assert torch.equal(model[0].parametrizations.weight.original.grad, plain.weight.grad)
+    assert torch.equal(model[0].weight.grad, plain.weight.grad)
+
+
+def test_the_step_moves_the_latent_weights_by_the_gradient_at_the_rounded_ones():
+    model = network()
+    latent, rate = model[0].weight.detach().clone(), 0.01
+    quantizer = Quantizer(model, {"0.weight": "bipolar"}, replace(STE, regularizer="none"))
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    quantizer.attach(optimizer, 10)
+    model(torch.randn(5, 6)).square().sum().backward()
+    gradient = model[0].weight.grad.clone()
+    optimizer.step()
+    expected = latent - rate * gradient
+    scale = CODEBOOKS["bipolar"].scale(expected, per_channel=False)
+    assert torch.allclose(model[0].weight, torch.where(expected < 0, -scale, scale))
+    assert torch.allclose(torch.from_numpy(quantizer.normalized()["0.weight"]) * scale.item(), expected.flatten())
+
+
+def test_a_recurrent_layer_computes_with_rounded_weights_under_its_own_names():
+    torch.manual_seed(0)
+    model = nn.GRU(4, 6, batch_first=True)
+    keys, x = list(model.state_dict()), torch.randn(2, 5, 4)
+    before = model(x)[0]
+    quantizer = Quantizer(model, {"weight_*": "bipolar"}, STE)
+    rounded = nn.GRU(4, 6, batch_first=True)
+    rounded.load_state_dict(model.state_dict())
+    assert list(model.state_dict()) == keys
+    assert all(len(w.abs().unique()) == 1 for name, w in model.state_dict().items() if "weight" in name)
+    assert torch.equal(model(x)[0], rounded(x)[0])
+    assert not torch.allclose(model(x)[0], before)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    quantizer.attach(optimizer, 3)
+    for _ in range(3):
+        model(x)[0].square().sum().backward()
+        optimizer.step()
+    weights = quantizer.finish().weights
+    assert set(weights) == {"weight_ih_l0", "weight_hh_l0"}
+    assert torch.equal(model.weight_hh_l0.sign(), torch.from_numpy(weights["weight_hh_l0"].codes).float())
 
 
 @pytest.mark.parametrize("early", [True, False])
