@@ -19,8 +19,8 @@ def number(default: Any, low: float, high: float, unit: str = "") -> Any:
     return field(default=default, metadata={"low": low, "high": high, "unit": unit})
 
 
-def choice(default: str, options: Iterable[str]) -> Any:
-    """A text field whose value must be one of ``options``."""
+def choice(default: str | int, options: Iterable[str | int]) -> Any:
+    """A field whose value must be one of ``options``."""
     return field(default=default, metadata={"options": tuple(options)})
 
 
@@ -63,7 +63,7 @@ def _check_value(key: str, value: Any, allowed: Mapping[str, Any]) -> None:
         if not allowed["low"] <= value <= allowed["high"]:
             raise ConfigError(f"{key}: must be {allowed['low']} to {allowed['high']}{unit}, got {value}.")
     if "options" in allowed and value not in allowed["options"]:
-        raise ConfigError(f"{key}: unknown value '{value}'.{nearest(str(value), allowed['options'])}")
+        raise ConfigError(f"{key}: unknown value '{value}'.{nearest(str(value), map(str, allowed['options']))}")
 
 
 def field_names(config: type, prefix: str = "") -> list[str]:

@@ -49,6 +49,7 @@ class MnistConfig:
 
     Attributes:
         root: data folder; else ``BITQ_DATA``, else ``./data``.
+        side: pixels per side: 28 as they are, 24 cut out of the middle, 16 as means of 2 × 2 after padding to 32.
         limit: rows per split at most (stratified, seeded), for smoke runs.
         seed: of the choice that ``limit`` makes.
         train_on_validation: train on all 60,000 rows; validation figures are then no estimate any more.
@@ -57,6 +58,7 @@ class MnistConfig:
 
     name: str = "mnist"
     root: str | None = None
+    side: int = choice(28, (16, 24, 28))
     limit: int | None = number(None, 20, 60_000, "rows")
     seed: int = number(0, 0, 2**31 - 1)
     train_on_validation: bool = False

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitq.core.errors import DataError
 from bitq.data.config import MnistConfig
@@ -22,6 +23,14 @@ VALIDATION_ROWS = 5_000
 """The last rows of the training file validate: a fixed rule, so that figures compare between runs."""
 
 
+_STEPS = {
+    28: (),
+    24: (Step("crop", {"top": 2, "left": 2, "side": 24}),),
+    16: (Step("pad", {"each_side": 2, "value": 0}), Step("mean", {"block": 2, "ties": "up"})),
+}
+"""What comes before the offset, by side."""
+
+
 def mnist(config: MnistConfig) -> Dataset:
     """Read MNIST.
 
@@ -32,6 +41,7 @@ def mnist(config: MnistConfig) -> Dataset:
     checksums = {file.name: file.sha256 for file in config.files}
     rest = _read(folder, "train", 60_000, checksums)
     test = _read(folder, "t10k", 10_000, checksums)
+    rest, test = (Split(resized(part.x, config.side), part.y) for part in (rest, test))
     cut = len(rest) - VALIDATION_ROWS
     train, val = rest.take(np.arange(cut)), rest.take(np.arange(cut, len(rest)))
     notes: list[str] = []
@@ -44,8 +54,8 @@ def mnist(config: MnistConfig) -> Dataset:
         license="CC BY-SA 3.0 (Y. LeCun, C. Cortes)",
         redistributable=True,
         classes=tuple("0123456789"),
-        input=InputSpec((1, 28, 28), 1 / (255 * 0.3081), 33 - 128),  # pixel 33 is 0.1307 of 255
-        preprocess=(Step("offset", {"add": -128}),),
+        input=InputSpec((1, config.side, config.side), 1 / (255 * 0.3081), 33 - 128),  # pixel 33 is 0.1307 of 255
+        preprocess=(*_STEPS[config.side], Step("offset", {"add": -128})),
         train=train,
         val=val,
         test=test,
@@ -61,6 +71,17 @@ def mnist(config: MnistConfig) -> Dataset:
     ]
     notes.append(f"limited to {config.limit:,} rows per split (data.limit): figures are no benchmark")
     return replace(dataset, train=parts[0], val=parts[1], test=parts[2], notes=tuple(notes))
+
+
+def resized(x: NDArray[np.int8], side: int) -> NDArray[np.int8]:
+    """Return images ``(n, 1, 28, 28)`` of offset pixels as ``(n, 1, side, side)``, in integer arithmetic."""
+    if side == 28:
+        return x
+    if side == 24:
+        return np.ascontiguousarray(x[:, :, 2:26, 2:26])
+    padded = np.pad(x.astype(np.int16) + 128, ((0, 0), (0, 0), (2, 2), (2, 2)))
+    sums = padded.reshape(len(x), 1, 16, 2, 16, 2).sum(axis=(3, 5))
+    return (((sums + 2) >> 2) - 128).astype(np.int8)
 
 
 def _read(folder: Path, part: str, rows: int, checksums: dict[str, str]) -> Split:

@@ -50,6 +50,25 @@ class Cnn1dConfig:
         check_widths(f"{path}.channels", self.channels)
 
 
+@dataclass
+class Cnn2dConfig:
+    """A small image network: padded convolutions, each halved by max pooling, and a dense head.
+
+    Attributes:
+        channels: of the convolutions.
+        last: channels of one more convolution without padding and pooling; 0 leaves it out.
+    """
+
+    name: str = "cnn2d"
+    channels: list[int] = field(default_factory=lambda: [12, 20, 32])
+    kernel: int = number(3, 1, 15)
+    last: int = number(0, 0, 4096)
+
+    def check(self, path: str) -> None:
+        """Refuse widths that are no width."""
+        check_widths(f"{path}.channels", self.channels)
+
+
 def check_widths(key: str, widths: list[int]) -> None:
     """Refuse an empty list and widths outside 1..4096."""
     if not widths or not all(1 <= width <= 4096 for width in widths):
@@ -60,3 +79,4 @@ MODELS: Registry[object] = Registry("model")
 MODELS.register("mlp", MlpConfig, "bitq.nn.mlp:build")
 MODELS.register("lenet", LenetConfig, "bitq.nn.lenet:build")
 MODELS.register("cnn1d", Cnn1dConfig, "bitq.nn.cnn1d:build")
+MODELS.register("cnn2d", Cnn2dConfig, "bitq.nn.cnn2d:build")

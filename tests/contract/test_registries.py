@@ -22,7 +22,7 @@ from bitq.train.config import TrainConfig
 from bitq.train.fit import fit
 from tests.data_sets import blobs
 
-SHAPES = {"mlp": (1, 6, 6), "lenet": (1, 20, 20), "cnn1d": (3, 40)}
+SHAPES = {"mlp": (1, 6, 6), "lenet": (1, 20, 20), "cnn1d": (3, 40), "cnn2d": (1, 16, 16)}
 METHODS = sorted(path.stem for path in (conf_dir() / "quant").glob("*.yaml"))
 ENTRIES = [(group, name) for group, registry in GROUPS.items() for name in registry]
 EVERY_MODEL = pytest.mark.parametrize("name", list(MODELS))
@@ -147,3 +147,8 @@ def test_the_library_works_in_a_loop_of_ones_own(tmp_path):
     assert np.array_equal(scores, expected.scores)
     assert np.array_equal(winners, expected.winners)
     assert (winners == data.test.y).mean() > 0.9
+
+
+def test_cnn2d_has_the_weights_that_it_claims():
+    model = MODELS["cnn2d"].load()(MODELS["cnn2d"].config(), (1, 24, 24), 10)
+    assert sum(p.numel() for p in model.parameters() if p.dim() > 1) == 10_908

@@ -12,6 +12,7 @@ from bitq.core.errors import DataError
 from bitq.data.__main__ import compose
 from bitq.data.config import MnistConfig, RemoteFile
 from bitq.data.load import load
+from bitq.data.mnist import resized
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +88,26 @@ def test_the_real_files(data_folder: Path) -> None:
     real = (dataset.train.x.astype(np.float32) - dataset.input.zero_point) * np.float32(dataset.input.scale)
     assert abs(float(real.mean())) < 0.02
     assert abs(float(real.std()) - 1) < 0.02
+
+
+@pytest.mark.parametrize("side", [16, 24])
+def test_smaller_images_are_cut_or_averaged_in_integers(side: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 1, 28, 28))
+    small = resized((pixels - 128).astype(np.int8), side).astype(np.int64) + 128
+    assert small.shape == (3, 1, side, side)
+    if side == 24:
+        assert (small == pixels[:, :, 2:26, 2:26]).all()
+        return
+    for row, column in np.ndindex(16, 16):
+        block = np.zeros((3, 4))
+        for index, (i, j) in enumerate(np.ndindex(2, 2)):
+            y, x = 2 * row + i - 2, 2 * column + j - 2
+            if 0 <= y < 28 and 0 <= x < 28:
+                block[:, index] = pixels[:, 0, y, x]
+        assert (small[:, 0, row, column] == np.floor(block.mean(axis=1) + 0.5)).all()
+
+
+def test_the_side_is_the_shape_of_the_input(folder: Path) -> None:
+    dataset = load(MnistConfig(root=str(folder), side=16, limit=100))
+    assert dataset.input.shape == dataset.train.x.shape[1:] == (1, 16, 16)
+    assert [step.name for step in dataset.preprocess] == ["pad", "mean", "offset"]
