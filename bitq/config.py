@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -142,6 +145,17 @@ def store_schemas() -> None:
             store.store(group=f"{group}/schema", name=name, node=registry[name].config)
             if name not in SCHEMA_ONLY and not (conf_dir() / group / f"{name}.yaml").is_file():  # a plugin's
                 store.store(group=group, name=name, node=registry[name].config)
+
+
+def compose(overrides: Sequence[str]) -> ExperimentConfig:
+    """Return the configuration that a command line with these overrides would give, for scripts and notebooks.
+
+    Raises:
+        ConfigError: a value is missing, out of range or contradicts another.
+    """
+    store_schemas()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return to_experiment(hydra_compose("config", list(overrides)))
 
 
 def to_experiment(config: DictConfig) -> ExperimentConfig:

@@ -1,0 +1,1 @@
+"""Whole studies, each a short script over bitq."""
