@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -61,4 +62,5 @@ def _size(folder: Path, targets: list[TargetConfig]) -> bool:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… size DIR | head` ends without a word
     sys.exit(main())

@@ -104,6 +104,7 @@ def run_cell(shared: None, cell: Cell) -> Result:
     return result
 
 
+@cache
 def config_of(cell: Cell) -> ExperimentConfig:
     """Return the configuration of a cell."""
     method = () if cell.method == "-" else (f"quant={cell.method}",)
@@ -143,13 +144,22 @@ def main(arguments: Sequence[str]) -> int:
         cells = cells_of(**_choices(arguments))
         missing = [cell for cell in cells if known(cell) is None]
         print(f"{len(cells)} cells, {len(cells) - len(missing)} known, {len(missing)} to train.")
+        names = [f"{cell.net} {cell.method} {cell.bits} seed {cell.seed}" for cell in missing]
         with ProgressBars("methods", jobs=len(missing)) as progress:
+
+            def on_report(place: int, value: tuple[int, dict[str, float]]) -> None:
+                progress.update(names[place], value[0], config_of(missing[place]).train.epochs)
+
             for place, result, error in run_jobs(
-                run_cell, None, missing, workers=os.cpu_count() or 1, preload=("bitq.experiment",)
+                run_cell,
+                None,
+                missing,
+                workers=os.cpu_count() or 1,
+                on_report=on_report,
+                preload=("bitq.experiment",),
             ):
-                cell = missing[place]
                 told = f"failed: {error}" if error else f"{100 * result.test:.2f} %"
-                progress.finish(f"{cell.net} {cell.method} {cell.bits} seed {cell.seed}", told)
+                progress.finish(names[place], told)
         _write(cells)
     except BitqError as error:
         print(f"methods: {error}", file=sys.stderr)
