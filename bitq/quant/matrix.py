@@ -11,8 +11,11 @@ from torch import Tensor, nn
 
 from bitq.quant.codebook import Codebook
 from bitq.quant.config import MethodConfig
-from bitq.quant.forwards import FORWARDS
-from bitq.quant.regularizers import Force, local
+from bitq.quant.forwards import FORWARDS, Moment, quotient
+from bitq.quant.learned import LearnedScale
+from bitq.quant.oscillation import Oscillation
+from bitq.quant.regularizers import Regularizer, local
+from bitq.quant.scales import FIXED, SCALES
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,20 +37,34 @@ class Matrix:
         name: of the parameter in the plain model.
         book: its codebook.
         parameter: the parameter, which keeps its identity throughout.
+        learned: its scale, where the method learns it.
+        coarse: whether it has fewer than 8 bits; pull, clipping and early freezing are for these alone.
+        first_scale: mean scale at the start.
         last_codes: codes when flips were last counted.
     """
 
-    def __init__(self, name: str, book: Codebook, parameter: nn.Parameter, method: MethodConfig) -> None:
+    def __init__(self, name: str, book: Codebook, parameter: nn.Parameter, method: MethodConfig, gates: int) -> None:
         self.name = name
         self.book = book
         self.parameter = parameter
-        self._per_channel = method.scale == "channel" or book.spread == 0
-        self._forward = FORWARDS.get(method.forward)
+        self.coarse = book.spread > 0
+        forward = method.forward if self.coarse or method.forward == "float" else "ste"
+        self._forward = FORWARDS.get(forward)
+        self._scale_of = SCALES[method.scale if self.coarse else "channel"]
+        self._gates = gates
         self._latent: Tensor | None = None
         self._fixed_scale: Tensor | None = None
         self._frozen: Tensor | None = None
         self._target: Tensor | None = None
+        self.learned: LearnedScale | None = None
+        if self.coarse and method.scale == "learned":
+            self.learned = LearnedScale(self.scale(), book)
+        if self.coarse and method.scale in FIXED:
+            self._fixed_scale = self.scale()
+        self.first_scale = float(self.scale().mean())
         self.last_codes = self.codes()
+        watch = self.coarse and method.freeze == "oscillation"
+        self._oscillation = Oscillation(self.last_codes) if watch else None
 
     @property
     def data(self) -> Tensor:
@@ -63,29 +80,59 @@ class Matrix:
         """Return the present scale, shaped to broadcast over the weights."""
         if self._fixed_scale is not None:
             return self._fixed_scale
-        return self.book.scale(self.data, per_channel=self._per_channel)
+        if self.learned is not None:
+            return self.learned.value
+        return self._scale_of(self.data, self.book, self._gates)
+
+    def place(self) -> Tensor:
+        """Return where the latent weights lie among the codes, ``w / scale`` as a rule."""
+        place = quotient if self._forward is None or self._frozen is not None else self._forward.place
+        return place(self.data, self.scale(), self.book)
 
     def codes(self) -> Tensor:
         """Return the nearest codes of the latent weights."""
-        return self.book.nearest(self.data / self.scale())
+        return self.book.nearest(self.place())
 
-    def show(self) -> None:
+    def show(self, moment: Moment) -> None:
         """Set the latent weights aside and let the network see the forward map of them."""
         if self._forward is None or self._latent is not None or self.done:
             return
-        seen = self._forward(self.parameter.data, self.scale(), self.book)
+        seen = self._forward.value(self.parameter.data, self.scale(), self.book, moment)
         self._latent, self.parameter.data = self.parameter.data, seen
 
     def hide(self) -> None:
-        """Put the latent weights back, for the optimizer to update them."""
-        if self._latent is not None:
-            self.parameter.data, self._latent = self._latent, None
+        """Put the latent weights back, for the optimizer to update them, and bring the gradient to them."""
+        if self._latent is None:
+            return
+        gradient = self.parameter.grad
+        if gradient is not None and self._forward is not None:
+            if self.learned is not None and self._fixed_scale is None:
+                self.learned.learn(self._latent, gradient)
+            if self._forward.slope is not None:
+                gradient.mul_(self._forward.slope(self._latent, self.scale(), self.book))
+        self.parameter.data, self._latent = self._latent, None
 
-    def pull(self, force: Force, amount: float) -> None:
-        """Move the weights by one decoupled step of the regularizer."""
+    def pull(self, regularizer: Regularizer, amount: float) -> None:
+        """Move the weights by one decoupled step of the regularizer, never past the codeword."""
         scale = self.scale()
         v = local(self.data / scale, self.book)
-        self.data.sub_(force(v).mul_(scale * (amount * self.book.dtype.step / 2)))
+        half = self.book.dtype.step / 2
+        force = regularizer.force(v)
+        if regularizer.gentle:
+            self.data.sub_(force.mul_(scale * (amount * half)))
+        else:
+            reach = v.abs_().sub_(1.0).abs_()
+            self.data.sub_(torch.clamp(force.mul_(amount), -reach, reach).mul_(scale * half))
+
+    def clip(self) -> None:
+        """Clamp the weights to the range of the codebook."""
+        limit = self.scale() * self.book.dtype.high
+        torch.clamp(self.data, -limit, limit, out=self.data)
+
+    def distance(self) -> Tensor:
+        """Return how far each weight is from its codeword, in units of the distance of two codewords."""
+        u = self.place()
+        return (u - self.book.nearest(u)).abs_().div_(self.book.dtype.step)
 
     def freeze(self, tolerance: float) -> None:
         """Fix every weight within ``tolerance`` of its codeword, for good.
@@ -93,17 +140,32 @@ class Matrix:
         Args:
             tolerance: in half codeword distances; 1 takes every weight.
         """
-        if self._fixed_scale is None:
-            self._fixed_scale = self.scale().clone()
-        u = self.data / self._fixed_scale
-        near = (u - self.book.nearest(u)).abs() <= tolerance * self.book.dtype.step / 2
+        u = self.place()
+        codes = self.book.nearest(u)
+        near = (u - codes).abs() <= tolerance * self.book.dtype.step / 2
         # Weights beyond the outermost codeword are never within reach; the last call takes everything.
         near |= tolerance >= 1.0
-        if self._frozen is not None:
-            near |= self._frozen
-        self._frozen, self._target = near, self.book.nearest(u) * self._fixed_scale
+        self._fix(near, codes)
+
+    def watch(self) -> None:
+        """Count one step's oscillations, where the method freezes by them."""
+        if self._oscillation is not None:
+            self._oscillation.observe(self.codes())
+
+    def freeze_oscillating(self, limit: float) -> None:
+        """Fix every weight that oscillates more than ``limit`` times per step, at its running mean code."""
+        if self._oscillation is not None:
+            self._fix(self._oscillation.frequency > limit, self.book.nearest(self._oscillation.mean_code))
+
+    def _fix(self, chosen: Tensor, codes: Tensor) -> None:
+        self._fixed_scale = self.scale().clone()
+        target = codes * self._fixed_scale
+        if self._frozen is not None and self._target is not None:
+            target = torch.where(self._frozen, self._target, target)
+            chosen = chosen | self._frozen
+        self._frozen, self._target = chosen, target
         self.hold()
-        if bool(near.all()):
+        if bool(chosen.all()):
             self.parameter.requires_grad = False
             self.parameter.grad = None
 
@@ -117,7 +179,7 @@ class Matrix:
         """Leave a plain parameter of value ``code · scale`` and return the codes."""
         self.hide()
         scale = self.scale().clone()
-        codes = self.book.nearest(self.data / scale)
+        codes = self.codes()
         self.parameter.copy_(codes * scale)
         self.parameter.requires_grad = True
         flat = scale.flatten().double().cpu().numpy()

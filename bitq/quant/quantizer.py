@@ -17,12 +17,15 @@ from torch import nn
 
 from bitq.core.errors import ConfigError, TrainingError
 from bitq.quant.config import MethodConfig
+from bitq.quant.convergence import measure
+from bitq.quant.feedback import FEEDBACKS, Feedback
+from bitq.quant.forwards import Moment
+from bitq.quant.freezing import freezing
 from bitq.quant.matrix import Matrix, QuantizedWeight
 from bitq.quant.policy import Policy, resolve
 from bitq.quant.regularizers import REGULARIZERS
+from bitq.quant.scales import gates_of
 from bitq.quant.schedules import SCHEDULES
-
-_FREEZE_EVENTS = 50  # how often per training the progressive freeze looks for weights that have arrived
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +52,12 @@ class Quantizer:
         self.model = model
         self.method = method
         self._matrices = [
-            Matrix(name, book, model.get_parameter(name), method) for name, book in resolve(policy, model).items()
+            Matrix(name, book, model.get_parameter(name), method, gates_of(model, name))
+            for name, book in resolve(policy, model).items()
         ]
+        self._coarse = [matrix for matrix in self._matrices if matrix.coarse]
+        self._regularizer = REGULARIZERS.get(method.regularizer)
+        self._feedback: Feedback | None = None
         self._step = 0
         self._total = 0
         self._finished = False
@@ -74,8 +81,12 @@ class Quantizer:
         for matrix in self._matrices:
             if id(matrix.parameter) not in groups:
                 raise ConfigError(f"the optimizer does not update {matrix.name}, which the policy quantizes.")
+            if matrix.learned is not None:
+                groups[id(matrix.parameter)]["params"].append(matrix.learned.parameter)
         self._groups = groups
         self._total = total_steps
+        if self.method.schedule in FEEDBACKS:
+            self._feedback = FEEDBACKS[self.method.schedule](self.method, total_steps)
         self._hooks.append(optimizer.register_step_pre_hook(self._before_step))
         self._hooks.append(optimizer.register_step_post_hook(self._after_step))
 
@@ -84,6 +95,19 @@ class Quantizer:
         """Share of the training that is done, 0..1."""
         return self._step / self._total if self._total else 0.0
 
+    @property
+    def strength(self) -> float:
+        """The present λ of the regularizer."""
+        if self._feedback is not None:
+            return self.method.strength * self._feedback.factor
+        ramp = SCHEDULES.get(self.method.schedule)
+        return self.method.strength * (ramp(self._moment.approach) if ramp else 1.0)
+
+    @property
+    def _moment(self) -> Moment:
+        return Moment(self.progress, self.method.freeze_start)
+
+    @torch.no_grad()
     def _before_step(self, optimizer: Any = None, args: Any = None, kwargs: Any = None) -> None:
         for matrix in self._matrices:
             matrix.hide()
@@ -98,69 +122,55 @@ class Quantizer:
     @torch.no_grad()
     def _show(self) -> None:
         if self._step >= self.method.warmup * self._total:
+            moment = self._moment
             for matrix in self._matrices:
-                matrix.show()
+                matrix.show(moment)
 
     def _pull(self) -> None:
-        method = self.method
-        force = REGULARIZERS.get(method.regularizer)
-        ramp = SCHEDULES[method.schedule](self.progress / method.freeze_start if method.freeze_start else 1.0)
+        strength = self.strength if self._regularizer is not None else 0.0
         for matrix in self._matrices:
             if matrix.done:
                 continue
-            if force is not None and matrix.book.spread:
-                rate = float(self._groups[id(matrix.parameter)]["lr"])
-                matrix.pull(force, min(0.5, method.strength * ramp * rate))
+            if matrix.coarse:
+                if self._regularizer is not None:
+                    matrix.pull(self._regularizer, min(0.5, strength * self._rate(matrix)))
+                if self.method.clip:
+                    matrix.clip()
             matrix.hold()
+            matrix.watch()
+        if self._feedback is not None and self._coarse:
+            self._feedback.observe(self._step, self._moment, self._coarse, self._rate(self._coarse[0]))
+
+    def _rate(self, matrix: Matrix) -> float:
+        return float(self._groups[id(matrix.parameter)]["lr"])
 
     def _freeze(self) -> None:
-        method, total = self.method, self._total
-        start, end = method.freeze_start * total, max(method.freeze_start, method.freeze_end) * total
-        if method.freeze == "none" or self._step < start:
+        event = freezing(self.method, self._step, self._total)
+        if event is None:
             return
-        if method.freeze == "all" or self._step >= end:
-            tolerance = 1.0
-        else:
-            every = max(1, total // _FREEZE_EVENTS)
-            if (self._step - int(start)) % every:
-                return
-            tolerance = 0.05 + 0.95 * (self._step - start) / (end - start)
         for matrix in self._matrices:
             # 8-bit weights sit near a codeword anyway: they learn on until everything else is fixed.
-            if not matrix.done and (matrix.book.spread or tolerance >= 1.0):
-                matrix.freeze(tolerance)
+            if matrix.done or not (matrix.coarse or event.everything):
+                continue
+            if event.flip_limit is None:
+                matrix.freeze(event.tolerance)
+            else:
+                matrix.freeze_oscillating(event.flip_limit)
 
     @torch.no_grad()
     def measure(self) -> dict[str, float]:
-        """Return what an epoch's log needs, and start counting flips anew.
+        """Return what an epoch's log needs, and start counting flips anew; see `bitq.quant.convergence.measure`.
 
-        Returns:
-            For every matrix ``weights/<name>/…``: ``within_1pct`` and ``within_5pct`` (share of weights that close
-            to a codeword, in codeword distances), ``msqe`` (in squared distances), ``flips`` (share of codes that
-            changed since the last call); and ``weights/flips``, ``weights/within_1pct`` over those below 8 bits.
+        ``weights/strength`` is the present λ, where there is a regularizer.
         """
-        log: dict[str, float] = {}
-        flips, within, count = 0.0, 0.0, 0
-        for matrix in self._matrices:
-            u = matrix.data / matrix.scale()
-            codes = matrix.book.nearest(u)
-            distance = (u - codes).abs().div_(matrix.book.dtype.step)
-            changed = (codes != matrix.last_codes).float().mean().item()
-            matrix.last_codes = codes
-            near = (distance <= 0.01).float().mean().item()
-            log[f"weights/{matrix.name}/within_1pct"] = near
-            log[f"weights/{matrix.name}/within_5pct"] = (distance <= 0.05).float().mean().item()
-            log[f"weights/{matrix.name}/msqe"] = distance.square().mean().item()
-            log[f"weights/{matrix.name}/flips"] = changed
-            if matrix.book.spread:  # 8-bit codes change all the time, by one step in 255
-                flips, within, count = flips + changed * u.numel(), within + near * u.numel(), count + u.numel()
-        if count:
-            log["weights/flips"], log["weights/within_1pct"] = flips / count, within / count
+        log = measure(self._matrices)
+        if self._regularizer is not None:
+            log["weights/strength"] = self.strength
         return log
 
     def normalized(self) -> dict[str, NDArray[np.float32]]:
         """Return ``w / scale`` of every matrix, flat, for histograms."""
-        return {m.name: (m.data / m.scale()).flatten().float().cpu().numpy() for m in self._matrices}
+        return {m.name: m.place().flatten().float().cpu().numpy() for m in self._matrices}
 
     def finish(self) -> QuantizedModel:
         """Round every weight, remove all traces from the model, and hand over the codes.
