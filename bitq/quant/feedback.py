@@ -12,7 +12,7 @@ from bitq.quant.config import MethodConfig
 from bitq.quant.forwards import Moment
 from bitq.quant.matrix import Matrix
 
-_WIDEST = 1e4  # either way from the strength in the config
+_LEAST, _MOST = 1e-3, 1e4  # times the strength in the config; a loop that fell further would come back too late
 
 
 class Feedback(Protocol):
@@ -55,7 +55,7 @@ class Paced:
     """
 
     GAIN = 0.5
-    LARGEST = 0.7  # of one correction, as a logarithm
+    LARGEST = 1.0  # of one correction, as a logarithm
     FLOOR = 1e-4  # flip rates below this count as equal
 
     def __init__(self, method: MethodConfig, total_steps: int) -> None:
@@ -82,7 +82,7 @@ class Paced:
 
 
 def _bounded(factor: float) -> float:
-    return min(_WIDEST, max(1.0 / _WIDEST, factor))
+    return min(_MOST, max(_LEAST, factor))
 
 
 FEEDBACKS: dict[str, Callable[[MethodConfig, int], Feedback]] = {"learned": Learned, "paced": Paced}
