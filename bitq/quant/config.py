@@ -53,7 +53,7 @@ class MethodConfig:
     strength: float = number(60.0, 0.0, 1e6)
     schedule: str = choice("linear", SCHEDULES)
     log_weight: float = number(0.1, 1e-6, 1e6)
-    flip_target: float = number(0.01, 1e-5, 1.0)
+    flip_target: float = number(0.05, 1e-5, 1.0)
     scale: str = choice("tensor", SCALES)
     clip: bool = False
     warmup: float = number(0.0, 0.0, 0.9)

@@ -1,5 +1,6 @@
 """Closed loops: the flip rate follows its target, the learned strength its fixed point."""
 
+import functools
 import math
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from bitq.quant.quantizer import Quantizer
 PACED = replace(named_method("ste_paced"), freeze="none", freeze_start=1.0)
 
 
+@functools.cache
 def shaken(strength: float, noise: float, target: float, schedule: str = "paced") -> tuple[list[float], list[float]]:
     """Weights that nothing but noise moves, under a pull; return flip rates and strengths per hundredth."""
     torch.manual_seed(0)
