@@ -92,14 +92,22 @@ def linear(draw: Draw, rng: Rng, name: str, source: str, x: TensorType, *, conv:
         draw(st.integers(1, min(5, height + pads[0] + pads[1]))),
         draw(st.integers(1, min(5, width + pads[2] + pads[3]))),
     )
+    groups = draw(st.sampled_from([1, 1, *(g for g in range(2, depth + 1) if depth % g == 0)]))
+    channels = groups * draw(st.integers(1, 3)) if groups > 1 else channels
+    dilation = (1, 1)
+    if draw(st.integers(0, 2)) == 0:
+        room = (height + pads[0] + pads[1] - 1, width + pads[2] + pads[3] - 1)
+        dilation = (min(3, room[0] // max(1, kernel[0] - 1)) or 1, min(2, room[1] // max(1, kernel[1] - 1)) or 1)
     op = Conv(
         name=name,
         inputs=(source,),
         out=out,
-        weights=weights(rng, (channels, *kernel, depth), dtype),
+        weights=weights(rng, (channels, *kernel, depth // groups), dtype),
         bias=bias(rng, channels),
         stride=(draw(st.integers(1, 3)), draw(st.integers(1, 3))),
         padding=((pads[0], pads[1]), (pads[2], pads[3])),
+        groups=groups,
+        dilation=dilation,
     )
     return replace(op, out=replace(out, shape=infer_shape(op, x)))
 

@@ -70,6 +70,18 @@ def _modules(word: str, sample: torch.Tensor, case: Case) -> dict[str, nn.Module
             return {"conv": conv(width, 4, 4, padding="same", bias=False), "norm": _gains(norm(4), case)}
         case "bias":
             return {"conv": conv(width, 5, 3), "norm": _gains(norm(5), case), "relu": nn.ReLU()}
+        case "depth":
+            return {
+                "conv": conv(width, width, 3, padding=1, groups=width, bias=False),
+                "norm": _gains(norm(width), case),
+                "relu": nn.ReLU(),
+            }
+        case "point":
+            return {"conv": conv(width, 8, 1), "relu": nn.ReLU()}
+        case "groups":
+            return {"conv": conv(width, 6, 3, stride=2, groups=2), "norm": _gains(norm(6), case), "relu": nn.ReLU()}
+        case "dilated":
+            return {"conv": conv(width, 4, 3, dilation=2, padding="same"), "relu": nn.ReLU()}
         case "max":
             return {"max": (nn.MaxPool2d if two else nn.MaxPool1d)(2)}
         case "maxpad":

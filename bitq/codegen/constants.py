@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 _INTEGERS = {np.dtype(t): f"{t}_t" for t in ("int8", "uint8", "int16", "int32")}
 # Sizes on a core with 32-bit pointers, where no member of these structures needs padding before it.
-_STRUCT_BYTES = {"bitq_rescale": 20, "bitq_linear": 28, "bitq_window": 24, "bitq_convolution": 52}
+_STRUCT_BYTES = {
+    "bitq_rescale": 20,
+    "bitq_linear": 28,
+    "bitq_window": 24,
+    "bitq_convolution": 52,
+    "bitq_groups": 60,
+}
 _WIDTH = 118
 
 

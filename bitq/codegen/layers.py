@@ -83,6 +83,10 @@ def _layer(op: Op, symbol: str, storage: Storage) -> Layer:
             constants.append(struct(f"{symbol}_layer", "bitq_linear", fields))
             call = f"bitq_dense(&{symbol}_layer, {x}, {storage.scratch(op)}, {y});"
             runtime = ("bitq_dense", PACKINGS[op.weights.dtype.name].kernel)
+        case Conv() if is_grouped(op):
+            constants = _grouped(op, symbol, x_type, constants, flip)
+            call = f"bitq_grouped(&{symbol}_layer, {x}, (int8_t *)({storage.scratch(op)}), {y});"
+            runtime = ("bitq_grouped",)
         case Conv():
             constants, fields = _linear(op, symbol, x_type, constants)
             kernel = (op.weights.codes.shape[1], op.weights.codes.shape[2])
@@ -149,28 +153,54 @@ def _linear(
     op: Dense | Conv, symbol: str, x_type: TensorType, rescale: list[Constant]
 ) -> tuple[list[Constant], Fields]:
     packing = PACKINGS[op.weights.dtype.name]
+    grouped = is_grouped(op)
     matrix = op.weights.matrix
     outputs, inputs = matrix.shape
     _require(op, max(outputs, inputs) <= _UINT16_MAX, f"{inputs} inputs and {outputs} outputs", "at most 65535 each")
     weights = table(f"{symbol}_weights", pack(matrix.astype(np.int8), op.weights.dtype))
-    # Folding in the zero point gives the sum for an input of all zero bytes, so it fits where the sums do.
-    stored, shift = shortest_bias(op.bias.astype(np.int64) - byte_zero(x_type) * matrix.sum(axis=1))
+    # Folding in the zero point gives the sum for an input of all zero bytes, so it fits where the sums do. In groups
+    # every input counts relative to its zero.
+    zero = 0 if grouped else byte_zero(x_type)
+    stored, shift = shortest_bias(op.bias.astype(np.int64) - zero * matrix.sum(axis=1))
     bias = table(f"{symbol}_bias", stored)
     fields: Fields = [
-        ("kernel", packing.kernel),
+        ("kernel", "NULL" if grouped else packing.kernel),
         ("weights", weights.name),
         ("bias", bias.name),
         ("rescale", f"&{rescale[-1].name}" if rescale else "NULL"),
         ("inputs", inputs),
         ("outputs", outputs),
         ("row_bytes", packing.row_bytes(inputs)),
-        ("planes", packing.planes),
+        ("planes", packing.field_bits if grouped else packing.planes),
         ("widen", packing.widen),
         ("offset", packing.offset),
         ("bias_shift", shift),
         ("out_bytes", _out_bytes(op)),
     ]
     return [weights, bias, *rescale], fields
+
+
+def is_grouped(op: Op) -> bool:
+    """Whether a convolution is one for `bitq_grouped.c`, which knows groups and dilation."""
+    return isinstance(op, Conv) and (op.groups > 1 or op.dilation != (1, 1))
+
+
+def _grouped(op: Conv, symbol: str, x_type: TensorType, rescale: list[Constant], flip: int) -> list[Constant]:
+    constants, linear = _linear(op, symbol, x_type, rescale)
+    kernel = (op.weights.codes.shape[1], op.weights.codes.shape[2])
+    both: Fields = [
+        ("linear", nested(linear)),
+        ("window", nested(_window(op, x_type, kernel, op.stride, op.padding, flip))),
+    ]
+    _require(op, max(op.dilation) <= _UINT16_MAX, f"a dilation of {max(op.dilation)}", "at most 65535")
+    fields: Fields = [
+        ("convolution", nested(both)),
+        ("group_inputs", op.weights.codes.shape[3]),
+        ("group_outputs", len(op.bias) // op.groups),
+        ("dilation_y", op.dilation[0]),
+        ("dilation_x", op.dilation[1]),
+    ]
+    return [*constants, struct(f"{symbol}_layer", "bitq_groups", fields)]
 
 
 def shortest_bias(bias: NDArray[np.int64]) -> tuple[NDArray[np.int16] | NDArray[np.int32], int]:

@@ -45,8 +45,7 @@ def infer_shape(op: Op, x: TensorType) -> tuple[int, ...]:
         case Dense():
             return (len(op.weights.codes),)
         case Conv():
-            kernel = (op.weights.codes.shape[1], op.weights.codes.shape[2])
-            return (*_slide(op, x, kernel, op.stride, op.padding), len(op.weights.codes))
+            return (*_slide(op, x, op.reach, op.stride, op.padding), len(op.weights.codes))
         case MaxPool():
             return (*_slide(op, x, op.kernel, op.stride, op.padding), x.shape[2])
         case AvgPool():
@@ -71,10 +70,13 @@ def _check_op(op: Op, inputs: list[TensorType]) -> None:
     _rule(len(inputs) == 1, op.name, f"one input, got {len(inputs)}")
     x = inputs[0]
     if isinstance(op, Dense | Conv):
-        fan_in = x.size if isinstance(op, Dense) else op.weights.codes.shape[3]
+        fan_in = x.size if isinstance(op, Dense) else op.weights.codes.shape[3] * op.groups
         expected = op.weights.codes.shape[1] if isinstance(op, Dense) else x.shape[-1]
         _rule(fan_in == expected, op.name, f"weights {op.weights.codes.shape} match the input {x.shape}")
         _rule(op.bias.shape == (len(op.weights.codes),), op.name, "one bias per output channel")
+    if isinstance(op, Conv):
+        _rule(len(op.bias) % op.groups == 0, op.name, f"its {len(op.bias)} outputs divide into {op.groups} groups")
+        _rule(min(op.dilation) >= 1, op.name, f"a dilation is at least 1, got {op.dilation}")
     if isinstance(op, Dense | Conv | MaxPool | AvgPool | Requantize):
         _rule(x.dtype in (INT8, UINT8), op.name, f"it reads 8-bit activations, got {x.dtype.name}")
     expected_shape = infer_shape(op, x)

@@ -50,11 +50,16 @@ class Dense(Op):
 class Conv(Op):
     """Cross-correlation with weights ``(out, kernel_h, kernel_w, in)``; padding reads the zero point of the input.
 
+    With groups, output ``o`` reads only the ``in`` channels of group ``o // (out / groups)``; as many groups as
+    channels make it depthwise.
+
     Attributes:
         stride: ``(vertical, horizontal)``.
         padding: ``((top, bottom), (left, right))``.
         bias: int32 ``(out,)``, in units of the accumulator.
         rescale: as in `Dense`.
+        groups: number of groups of channels.
+        dilation: distance of two taps, ``(vertical, horizontal)``.
     """
 
     weights: Weights
@@ -62,6 +67,14 @@ class Conv(Op):
     stride: Pair = (1, 1)
     padding: tuple[Pair, Pair] = NO_PADDING
     rescale: Rescale | None = None
+    groups: int = 1
+    dilation: Pair = (1, 1)
+
+    @property
+    def reach(self) -> Pair:
+        """Places that the kernel covers, the gaps of its dilation included."""
+        _, height, width, _ = self.weights.codes.shape
+        return (height - 1) * self.dilation[0] + 1, (width - 1) * self.dilation[1] + 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -69,9 +69,12 @@ def _dense(op: Dense, inputs: list[Values], types: list[TensorType]) -> Values:
 
 def _conv(op: Conv, inputs: list[Values], types: list[TensorType]) -> Values:
     x = inputs[0] - types[0].zero_point
-    windows = _windows(np.pad(x, ((0, 0), *op.padding, (0, 0))), op.weights.codes.shape[1:3], op.stride)
-    patches = windows.reshape(*windows.shape[:3], -1)
-    return _finish(_matmul(patches, op.weights.matrix) + op.bias.astype(np.int64), op.rescale)
+    windows = _windows(np.pad(x, ((0, 0), *op.padding, (0, 0))), op.reach, op.stride)
+    windows = windows[:, :, :, :: op.dilation[0], :: op.dilation[1]]
+    rows = np.split(op.weights.matrix, op.groups)
+    channels = np.split(windows, op.groups, axis=-1)
+    parts = [_matmul(part.reshape(*part.shape[:3], -1), row) for part, row in zip(channels, rows, strict=True)]
+    return _finish(np.concatenate(parts, axis=-1) + op.bias.astype(np.int64), op.rescale)
 
 
 def _max_pool(op: MaxPool, inputs: list[Values], types: list[TensorType]) -> Values:

@@ -54,7 +54,7 @@ class Pending:
         offset: real, ``(channels,)``.
         out_shape: of the integer graph, ``(h, w, channels)`` or ``(channels,)``.
         shape: torch's shape without the batch.
-        stride, padding: of a convolution; None marks a dense layer.
+        stride, padding, groups, dilation: of a convolution; no stride marks a dense layer.
         relu: whether a ReLU follows.
     """
 
@@ -68,6 +68,8 @@ class Pending:
     shape: tuple[int, ...]
     stride: Pair | None = None
     padding: tuple[Pair, Pair] = NO_PADDING
+    groups: int = 1
+    dilation: Pair = (1, 1)
     relu: bool = False
 
     def affine(self, gain: Reals, offset: Reals) -> Pending:
@@ -220,6 +222,8 @@ def _operation(
         rescale=rescale,
         stride=value.stride,
         padding=value.padding,
+        groups=value.groups,
+        dilation=value.dilation,
     )
 
 

@@ -12,6 +12,7 @@ from bitq.ir.ops import ArgMax
 from bitq.ir.ranges import prove
 from bitq.ir.types import INT8, INT32, TensorType
 from bitq.lowering.builder import INPUT, WINNER, Builder, Stored, Value
+from bitq.lowering.calls import path_of
 from bitq.lowering.modules import MODULES, channels_last
 from bitq.lowering.trace import observe, trace
 from bitq.quant.quantizer import QuantizedModel
@@ -57,9 +58,10 @@ def lower(
 def _lower_node(builder: Builder, node: fx.Node, traced: fx.GraphModule) -> Value:
     if node.op != "call_module":
         function = getattr(node.target, "__name__", node.target)
+        where = f" of '{path_of(node)}'" if path_of(node) else ""
         raise DeployError(
-            f"'{function}' in the forward pass cannot be lowered; use the torch.nn module for it. "
-            f"Covered: {_covered()}."
+            f"'{function}' in the forward pass{where} cannot be lowered; use what is covered: {_covered()}, and the "
+            "functions and methods that mean the same."
         )
     module = traced.get_submodule(str(node.target))
     lowering = MODULES.get(type(module))

@@ -13,6 +13,7 @@ from bitq.core.errors import DeployError
 from bitq.ir.ops import AvgPool, Flatten, MaxPool, Pair, Requantize
 from bitq.ir.types import Rescale
 from bitq.lowering.builder import Builder, Pending, Stored, Value
+from bitq.lowering.calls import Mean, Reshape
 from bitq.lowering.fixed import Reals, fix
 
 Lowering = Callable[[Builder, fx.Node, Any], Value]
@@ -32,15 +33,14 @@ def linear(builder: Builder, node: fx.Node, module: nn.Linear) -> Value:
 
 
 def convolution(builder: Builder, node: fx.Node, module: nn.Conv1d | nn.Conv2d) -> Value:
-    """A convolution over one or two dimensions."""
+    """A convolution over one or two dimensions, depthwise and dilated ones included."""
     layer, x = str(node.target), builder.stored(_source(node))
     weight = builder.weight(layer)
-    _require(module.groups == 1, layer, f"groups={module.groups} is not covered; use groups=1")
-    _require(set(module.dilation) == {1}, layer, f"dilation={module.dilation} is not covered; use dilation=1")
     _require(module.padding_mode == "zeros", layer, f"padding_mode='{module.padding_mode}'; only zeros are covered")
     codes = weight.codes if weight.codes.ndim == 4 else weight.codes[:, :, None, :]
     kernel = (codes.shape[2], codes.shape[3])
-    padding = _padding(module, kernel)
+    dilation = _pair(module.dilation)
+    padding = _padding(module, ((kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1))
     stride = _pair(module.stride)
     shape = builder.seen(node).shape
     gain = np.broadcast_to(weight.scale * x.type.scale, (module.out_channels,))
@@ -55,6 +55,8 @@ def convolution(builder: Builder, node: fx.Node, module: nn.Conv1d | nn.Conv2d) 
         shape,
         stride,
         padding,
+        module.groups,
+        dilation,
     )
 
 
@@ -113,7 +115,8 @@ def average_pool(builder: Builder, node: fx.Node, module: nn.AvgPool1d | nn.AvgP
     _require(not module.ceil_mode, layer, "ceil_mode=True is not covered; use False")
     divisor = getattr(module, "divisor_override", None)
     _require(divisor is None, layer, f"divisor_override={divisor} is not covered; leave it out")
-    return _average(builder, node, x, _window(module.kernel_size, x), _window(module.stride, x))
+    window, stride = _window(module.kernel_size, x), _window(module.stride, x)
+    return _average(builder, node, x, window, stride, builder.seen(node).shape)
 
 
 def global_average(builder: Builder, node: fx.Node, module: nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d) -> Value:
@@ -121,19 +124,42 @@ def global_average(builder: Builder, node: fx.Node, module: nn.AdaptiveAvgPool1d
     layer, x = str(node.target), builder.stored(_source(node))
     _require(_pair(module.output_size) == (1, 1), layer, f"output_size={module.output_size} is not covered; use 1")
     kernel = (x.type.shape[0], x.type.shape[1])
-    return _average(builder, node, x, kernel, kernel)
+    return _average(builder, node, x, kernel, kernel, builder.seen(node).shape)
 
 
 def flatten(builder: Builder, node: fx.Node, module: nn.Flatten) -> Value:
     """The same integers as a vector; the dense layer behind it reorders its columns."""
     x = builder.stored(_source(node))
     _require(module.start_dim == 1 and module.end_dim == -1, str(node.target), "nn.Flatten() with its defaults only")
-    if len(x.shape) == 1:
-        return x
-    name = builder.name(str(node.target))
-    out = replace(x.type, shape=(x.type.size,))
-    builder.add(Flatten(name=name, inputs=(x.name,), out=out, layer=str(node.target)))
-    return Stored(name, out, (x.type.size,), flat_from=x.shape)
+    return _vector(builder, node, x)
+
+
+def reshape(builder: Builder, node: fx.Node, module: Reshape) -> Value:
+    """A view of each sample as a vector, which is what nn.Flatten does."""
+    x = builder.stored(_source(node))
+    whole = builder.seen(node).shape == (x.type.size,)
+    _require(whole, str(node.target), f"it gives {builder.seen(node).shape} per sample; use torch.flatten(x, 1)")
+    return _vector(builder, node, x)
+
+
+def mean(builder: Builder, node: fx.Node, module: Mean) -> Value:
+    """The mean over all places, channel by channel."""
+    layer, x = str(node.target), builder.stored(_source(node))
+    rank = len(x.shape) + 1
+    dims = sorted(dim % rank for dim in module.dim)
+    all_places = rank > 2 and dims == list(range(2, rank))
+    _require(all_places, layer, f"dim={module.dim} of an input {x.shape}; only the mean over all places is covered")
+    kernel = (x.type.shape[0], x.type.shape[1])
+    pooled = _average(builder, node, x, kernel, kernel, (x.shape[0], *[1] * (rank - 2)))
+    return pooled if module.keepdim else _vector(builder, node, pooled)
+
+
+def softmax(builder: Builder, node: fx.Node, module: nn.Softmax | nn.LogSoftmax) -> Value:
+    """Always refused: as the last step it is gone before this."""
+    raise DeployError(
+        f"layer '{node.target}' cannot be lowered: a softmax is covered as the last step over dim=1, where it is "
+        "dropped because it does not change which score is largest."
+    )
 
 
 def nothing(builder: Builder, node: fx.Node, module: nn.Module) -> Value:
@@ -155,7 +181,13 @@ MODULES: dict[type[nn.Module], Lowering] = {
     nn.AdaptiveAvgPool1d: global_average,
     nn.AdaptiveAvgPool2d: global_average,
     nn.Flatten: flatten,
+    Reshape: reshape,
+    Mean: mean,
+    nn.Softmax: softmax,
+    nn.LogSoftmax: softmax,
     nn.Dropout: nothing,
+    nn.Dropout1d: nothing,
+    nn.Dropout2d: nothing,
     nn.Identity: nothing,
 }
 
@@ -171,9 +203,19 @@ def channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
             return shape
 
 
-def _average(builder: Builder, node: fx.Node, x: Stored, kernel: Pair, stride: Pair) -> Value:
+def _vector(builder: Builder, node: fx.Node, x: Stored) -> Stored:
+    if len(x.shape) == 1:
+        return x
+    name = builder.name(str(node.target))
+    out = replace(x.type, shape=(x.type.size,))
+    builder.add(Flatten(name=name, inputs=(x.name,), out=out, layer=str(node.target)))
+    return Stored(name, out, (x.type.size,), flat_from=x.shape)
+
+
+def _average(
+    builder: Builder, node: fx.Node, x: Stored, kernel: Pair, stride: Pair, shape: tuple[int, ...]
+) -> Stored:
     count = kernel[0] * kernel[1]
-    shape = builder.seen(node).shape
     out = builder.activation(builder.seen(node), channels_last(shape))
     reach = count * (x.type.dtype.high - min(x.type.dtype.low, 0))
     gain: Reals = np.array([x.type.scale / count / out.scale])
@@ -194,11 +236,11 @@ def _source(node: fx.Node) -> fx.Node:
     return source
 
 
-def _padding(module: nn.Conv1d | nn.Conv2d, kernel: Pair) -> tuple[Pair, Pair]:
+def _padding(module: nn.Conv1d | nn.Conv2d, reach: Pair) -> tuple[Pair, Pair]:
     if module.padding == "same":
         # torch puts the odd sample at the end.
-        before = ((kernel[0] - 1) // 2, (kernel[1] - 1) // 2)
-        return (before[0], kernel[0] - 1 - before[0]), (before[1], kernel[1] - 1 - before[1])
+        before = ((reach[0] - 1) // 2, (reach[1] - 1) // 2)
+        return (before[0], reach[0] - 1 - before[0]), (before[1], reach[1] - 1 - before[1])
     if module.padding == "valid":
         return (0, 0), (0, 0)
     sizes: Any = module.padding

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from bitq.core.errors import DeployError
+from bitq.lowering.calls import as_modules
 
 
 @dataclass(frozen=True)
@@ -27,18 +28,20 @@ class Seen:
 
 
 def trace(model: nn.Module) -> fx.GraphModule:
-    """Trace a module with every ``torch.nn`` layer as one call.
+    """Trace a module with every ``torch.nn`` layer as one call, and functions as the layers that they stand for.
 
     Raises:
         DeployError: the forward pass depends on values and cannot be traced; says where.
     """
     try:
-        return fx.symbolic_trace(model.eval())
+        traced = fx.symbolic_trace(model.eval())
     except Exception as error:
         raise DeployError(
             f"{type(model).__name__} cannot be traced: {error}. Its forward pass may call layers and tensor "
             "functions, but not branch on values."
         ) from error
+    as_modules(traced)
+    return traced
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ def finished(acc, op, channel):
     return acc if op.rescale is None else rescaled(acc, op.rescale, channel)
 
 
-def windows(op, x_shape, kernel, padding):
+def windows(op, x_shape, kernel, padding, dilation=(1, 1)):
     """Yield the input positions of every window, row by row; None stands for padding."""
     height, width, _ = x_shape
     for out_y in range(op.out.shape[0]):
@@ -25,8 +25,8 @@ def windows(op, x_shape, kernel, padding):
             places = []
             for ky in range(kernel[0]):
                 for kx in range(kernel[1]):
-                    y = out_y * op.stride[0] + ky - padding[0][0]
-                    x = out_x * op.stride[1] + kx - padding[1][0]
+                    y = out_y * op.stride[0] + ky * dilation[0] - padding[0][0]
+                    x = out_x * op.stride[1] + kx * dilation[1] - padding[1][0]
                     inside = 0 <= y < height and 0 <= x < width
                     places.append((y * width + x) if inside else None)
             yield places
@@ -46,12 +46,14 @@ def run(graph, row):
                     acc = int(op.bias[o]) + sum(c * (v - zero) for c, v in zip(codes, x, strict=True))
                     result.append(finished(acc, op, o))
             case Conv():
-                for places in windows(op, kind.shape, op.weights.codes.shape[1:3], op.padding):
-                    for o, taps in enumerate(op.weights.codes.reshape(len(op.bias), -1, depth).tolist()):
+                part = depth // op.groups
+                for places in windows(op, kind.shape, op.weights.codes.shape[1:3], op.padding, op.dilation):
+                    for o, taps in enumerate(op.weights.codes.reshape(len(op.bias), -1, part).tolist()):
                         acc = int(op.bias[o])
+                        first = o // (len(op.bias) // op.groups) * part
                         for place, codes in zip(places, taps, strict=True):
                             if place is not None:
-                                acc += sum(c * (x[place * depth + i] - zero) for i, c in enumerate(codes))
+                                acc += sum(c * (x[place * depth + first + i] - zero) for i, c in enumerate(codes))
                         result.append(finished(acc, op, o))
             case MaxPool():
                 for places in windows(op, kind.shape, op.kernel, op.padding):

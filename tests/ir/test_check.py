@@ -41,6 +41,10 @@ BROKEN = {
         ops=(*NET.ops, Requantize(name="r", inputs=("fc",), out=DENSE.out, rescale=CONV.rescale)),
     ),
     r"its output is \(1, 23, 8\), declared \(1, 24, 8\)": with_op(0, out=replace(CONV.out, shape=(1, 24, 8))),
+    "its 8 outputs divide into 3 groups": with_op(
+        0, groups=3, weights=replace(CONV.weights, codes=np.ones((8, 1, 5, 1), np.int8))
+    ),
+    "a dilation is at least 1": with_op(0, dilation=(1, 0)),
     "fits into the padded input": with_op(1, kernel=(2, 2)),
     r"its input is \(height, width, channels\)": replace(NET, input=replace(NET.input, shape=(50, 3))),
     "it keeps the type of its input": with_op(1, out=replace(POOL.out, zero_point=1)),

@@ -66,6 +66,14 @@ typedef struct {
     bitq_window window;
 } bitq_convolution;
 
+/* A convolution whose outputs read only the channels of their group, its taps some places apart. In its linear layer
+ * `inputs` counts the taps of one output, `planes` the bits of a weight, and the kernel is not used. */
+typedef struct {
+    bitq_convolution convolution;
+    uint16_t group_inputs, group_outputs; /* channels of one group */
+    uint16_t dilation_y, dilation_x;
+} bitq_groups;
+
 bitq_kernel bitq_bits;
 bitq_kernel bitq_planes;
 bitq_kernel bitq_nibbles;
@@ -75,6 +83,8 @@ bitq_kernel bitq_bytes;
 void bitq_dense(const bitq_linear *layer, const uint8_t *x, uint8_t *copy, void *y);
 /* patch: room for the inputs of one output. */
 void bitq_conv(const bitq_convolution *layer, const uint8_t *x, uint8_t *patch, void *y);
+/* taps: room for the weights of one output. */
+void bitq_grouped(const bitq_groups *layer, const uint8_t *x, int8_t *taps, void *y);
 void bitq_max_pool(const bitq_window *window, const uint8_t *x, uint8_t *y);
 /* Also a change of scale on its own, with a window of one element. */
 void bitq_average(const bitq_window *window, const bitq_rescale *rescale, const uint8_t *x, void *y);
@@ -150,7 +160,7 @@ static inline uint32_t bitq_add_selected(uint32_t sum, uint32_t bits, const uint
 }
 
 /* The end of one output of a linear layer, from its sum(weight * x). */
-static inline void bitq_finish(const bitq_linear *layer, uint32_t output, uint32_t sum, void *y)
+static inline int32_t bitq_finished(const bitq_linear *layer, uint32_t output, uint32_t sum)
 {
     uint32_t bias;
     int32_t value;
@@ -163,7 +173,12 @@ static inline void bitq_finish(const bitq_linear *layer, uint32_t output, uint32
     if (layer->rescale != NULL) {
         value = bitq_rescaled(layer->rescale, output, value);
     }
-    bitq_store(y, output, value, layer->out_bytes);
+    return value;
+}
+
+static inline void bitq_finish(const bitq_linear *layer, uint32_t output, uint32_t sum, void *y)
+{
+    bitq_store(y, output, bitq_finished(layer, output, sum), layer->out_bytes);
 }
 
 #endif
