@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bitq.ir.check import check, infer_shape
 from bitq.ir.graph import Graph
-from bitq.ir.ops import ArgMax, AvgPool, Conv, Dense, Flatten, MaxPool, Op, Requantize
+from bitq.ir.ops import Add, ArgMax, AvgPool, Concat, Conv, Dense, Flatten, MaxPool, Op, Requantize
 from bitq.ir.ranges import accumulator, prove
 from bitq.ir.types import INT8, INT32, INT32_MAX, UINT8, WEIGHT_DTYPES, DType, Rescale, TensorType, Weights
 
@@ -37,8 +37,8 @@ def bias(rng: Rng, channels: int) -> NDArray[np.int32]:
 
 
 def rescale(rng: Rng, op: Op, x: TensorType, out: TensorType) -> Rescale:
-    """Return a random rescale of an operation that the range proof accepts."""
-    acc = accumulator(op, x)
+    """Return a random rescale of an operation that the range proof accepts; an addition reads ``x`` twice."""
+    acc = accumulator(op, *[x] * len(op.inputs))
     pre_shift = int(rng.integers(0, 6))
     reach = max(1, (acc.magnitude >> pre_shift) + 1)
     shift = int(rng.integers(0, 30))
@@ -135,6 +135,22 @@ def requantize(rng: Rng, name: str, source: str, x: TensorType, out: TensorType)
     return with_rescale(op, rng, x, out)
 
 
+def branch(rng: Rng, name: str, source: str, x: TensorType, out: TensorType, *, add: bool) -> list[Op]:
+    """Return a second value made from ``x``, and its sum with ``x`` or both side by side."""
+    other = requantize(rng, f"{name}.other", source, x, replace(x, zero_point=x.zero_point))
+    both = (source, other.name) if rng.random() < 0.5 else (other.name, source)
+    if not add:
+        shape = (*x.shape[:-1], 2 * x.shape[-1])
+        return [other, Concat(name=name, inputs=both, out=replace(x, shape=shape))]
+    identity = Rescale(np.ones(1, np.int16), 0, 0, 0, INT32.low, INT32.high)
+    pair = (int(rng.integers(1, 32768)), int(rng.integers(1, 32768)))
+    wide = TensorType(x.shape, INT32, 1.0)
+    total = Add(name=name, inputs=both, out=wide, multipliers=pair, rescale=identity)
+    out = replace(out, shape=x.shape)
+    scale = rescale(rng, total, x, out)
+    return [other, replace(total, out=out, rescale=replace(scale, multiplier=scale.multiplier[:1]))]
+
+
 def _wide(rng: Rng) -> TensorType:
     return TensorType((), INT32, 1.0, int(rng.integers(-40, 40)))
 
@@ -160,7 +176,9 @@ def graphs(draw: Draw, name: str = "net") -> Graph:
         source, x = op.name, op.out
 
     for number in range(draw(st.integers(0, 4))):
-        kinds = ["linear", "requantize", "flatten"] + ["conv", "conv", "pool", "pool"] * (len(x.shape) == 3)
+        kinds = ["linear", "requantize", "flatten", "add", "concat"] + ["conv", "conv", "pool", "pool"] * (
+            len(x.shape) == 3
+        )
         kind = draw(st.sampled_from(kinds))
         label = f"{kind}.{number}"
         if kind in ("linear", "conv"):
@@ -170,6 +188,9 @@ def graphs(draw: Draw, name: str = "net") -> Graph:
             add(draw(pool(rng, label, source, x)))
         elif kind == "requantize":
             add(requantize(rng, label, source, x, small(draw, rng)))
+        elif kind in ("add", "concat"):
+            for op in branch(rng, label, source, x, small(draw, rng), add=kind == "add"):
+                add(op)
         else:
             add(Flatten(name=label, inputs=(source,), out=replace(x, shape=(x.size,))))
     outputs: list[str] = []

@@ -17,6 +17,7 @@ _STRUCT_BYTES = {
     "bitq_window": 24,
     "bitq_convolution": 52,
     "bitq_groups": 60,
+    "bitq_sum": 16,
 }
 _WIDTH = 118
 

@@ -14,7 +14,7 @@ from bitq.codegen.pack import PACKINGS, pack
 from bitq.codegen.storage import Storage, byte_zero
 from bitq.core.errors import DeployError
 from bitq.ir.graph import rescale_of
-from bitq.ir.ops import NO_PADDING, ArgMax, AvgPool, Conv, Dense, MaxPool, Op, Pair, Requantize
+from bitq.ir.ops import NO_PADDING, Add, ArgMax, AvgPool, Concat, Conv, Dense, MaxPool, Op, Pair, Requantize
 from bitq.ir.types import INT32, Rescale, TensorType
 
 _BIAS_INT32 = 255
@@ -30,7 +30,7 @@ class Layer:
     Attributes:
         op: what it computes.
         constants: objects in flash, in the order of their definition.
-        call: the statement that runs it.
+        call: the statement that runs it; one per input for a `Concat`.
         runtime: names of the runtime functions that it uses.
     """
 
@@ -110,6 +110,14 @@ def _layer(op: Op, symbol: str, storage: Storage) -> Layer:
             constants.append(struct(f"{symbol}_window", "bitq_window", window))
             call = f"bitq_average(&{symbol}_window, &{symbol}_rescale, {x}, {y});"
             runtime = ("bitq_average",)
+        case Add():
+            constants.append(_sum(op, symbol, storage))
+            second = storage.expression(op.inputs[1])
+            call = f"bitq_add(&{symbol}_sum, {x}, {second}, {y});"
+            runtime = ("bitq_add",)
+        case Concat():
+            call = _concat(op, y, storage)
+            runtime = ("bitq_concat",)
         case _:
             raise DeployError(f"layer {op.layer or op.name}: {type(op).__name__} has no C.")
     return Layer(op, tuple(constants), call, runtime)
@@ -178,6 +186,31 @@ def _linear(
         ("out_bytes", _out_bytes(op)),
     ]
     return [weights, bias, *rescale], fields
+
+
+def _sum(op: Add, symbol: str, storage: Storage) -> Constant:
+    types = [storage.graph.types()[name] for name in op.inputs]
+    flips = [0x80 if storage.is_input(name) else 0 for name in op.inputs]
+    fields: Fields = [
+        ("rescale", f"&{symbol}_rescale"),
+        ("count", op.out.size),
+        ("multiplier", f"{{{op.multipliers[0]}, {op.multipliers[1]}}}"),
+        ("zero", f"{{{byte_zero(types[0])}, {byte_zero(types[1])}}}"),
+        ("flip", f"{{{flips[0]}, {flips[1]}}}"),
+    ]
+    return struct(f"{symbol}_sum", "bitq_sum", fields)
+
+
+def _concat(op: Concat, y: str, storage: Storage) -> str:
+    types = storage.graph.types()
+    step, first, calls = op.out.shape[-1], 0, list[str]()
+    for name in op.inputs:
+        width = types[name].shape[-1]
+        flip = 0x80 if storage.is_input(name) else 0
+        places = types[name].size // width
+        calls.append(f"bitq_concat({storage.expression(name)}, {flip}, {places}, {width}, {y} + {first}, {step});")
+        first += width
+    return "\n    ".join(calls)
 
 
 def is_grouped(op: Op) -> bool:

@@ -81,8 +81,8 @@ def store(graph: Graph) -> Storage:
     types = graph.types()
     last = {_root(graph, name): len(ops) for name in graph.outputs}
     for step, op in enumerate(ops):
-        last.setdefault(_root(graph, op.inputs[0]), 0)
-        last[_root(graph, op.inputs[0])] = max(last[_root(graph, op.inputs[0])], step)
+        for root in (_root(graph, name) for name in op.inputs):
+            last[root] = max(last.get(root, 0), step)
     output_roots = {_root(graph, output.name) for output in outputs}
     returned = graph.winner if graph.winner is not None and graph.winner not in last else None
     small: list[Request] = []

@@ -6,7 +6,7 @@ import re
 
 from bitq.core.errors import DeployError
 from bitq.ir.graph import Graph, rescale_of
-from bitq.ir.ops import ArgMax, AvgPool, Conv, Dense, Flatten, MaxPool, Op, Pair, Requantize
+from bitq.ir.ops import Add, ArgMax, AvgPool, Concat, Conv, Dense, Flatten, MaxPool, Op, Pair
 from bitq.ir.types import INT8, INT32, UINT8, TensorType
 
 
@@ -39,8 +39,8 @@ def check(graph: Graph) -> Graph:
     return graph
 
 
-def infer_shape(op: Op, x: TensorType) -> tuple[int, ...]:
-    """Return the output shape that an operation must have for an input of type ``x``."""
+def infer_shape(op: Op, x: TensorType, *others: TensorType) -> tuple[int, ...]:
+    """Return the output shape that an operation must have for inputs of these types."""
     match op:
         case Dense():
             return (len(op.weights.codes),)
@@ -50,6 +50,8 @@ def infer_shape(op: Op, x: TensorType) -> tuple[int, ...]:
             return (*_slide(op, x, op.kernel, op.stride, op.padding), x.shape[2])
         case AvgPool():
             return (*_slide(op, x, op.kernel, op.stride, ((0, 0), (0, 0))), x.shape[2])
+        case Concat():
+            return (*x.shape[:-1], sum(value.shape[-1] for value in (x, *others)))
         case Flatten():
             return (x.size,)
         case ArgMax():
@@ -67,7 +69,17 @@ def _slide(op: Op, x: TensorType, kernel: Pair, stride: Pair, padding: tuple[Pai
 
 
 def _check_op(op: Op, inputs: list[TensorType]) -> None:
-    _rule(len(inputs) == 1, op.name, f"one input, got {len(inputs)}")
+    match op:
+        case Add():
+            _rule(len(inputs) == 2, op.name, f"two inputs, got {len(inputs)}")
+            _rule(inputs[0].shape == inputs[1].shape, op.name, "its inputs have one shape")
+            _rule(not op.rescale.per_channel, op.name, "one multiplier for all channels of a sum")
+            _rule(1 <= min(op.multipliers) <= max(op.multipliers) <= 32767, op.name, "multipliers are 1..32767")
+        case Concat():
+            _rule(len(inputs) >= 2, op.name, f"two inputs or more, got {len(inputs)}")
+            _rule(len({value.shape[:-1] for value in inputs}) == 1, op.name, "its inputs have the same places")
+        case _:
+            _rule(len(inputs) == 1, op.name, f"one input, got {len(inputs)}")
     x = inputs[0]
     if isinstance(op, Dense | Conv):
         fan_in = x.size if isinstance(op, Dense) else op.weights.codes.shape[3] * op.groups
@@ -77,15 +89,16 @@ def _check_op(op: Op, inputs: list[TensorType]) -> None:
     if isinstance(op, Conv):
         _rule(len(op.bias) % op.groups == 0, op.name, f"its {len(op.bias)} outputs divide into {op.groups} groups")
         _rule(min(op.dilation) >= 1, op.name, f"a dilation is at least 1, got {op.dilation}")
-    if isinstance(op, Dense | Conv | MaxPool | AvgPool | Requantize):
-        _rule(x.dtype in (INT8, UINT8), op.name, f"it reads 8-bit activations, got {x.dtype.name}")
-    expected_shape = infer_shape(op, x)
+    if not isinstance(op, Flatten | ArgMax):
+        for value in inputs:
+            _rule(value.dtype in (INT8, UINT8), op.name, f"it reads 8-bit activations, got {value.dtype.name}")
+    expected_shape = infer_shape(op, *inputs)
     _rule(op.out.shape == expected_shape, op.name, f"its output is {expected_shape}, declared {op.out.shape}")
     _check_zero_point(op.name, op.out)
     _check_rescale(op)
-    if isinstance(op, MaxPool | Flatten):
-        same = (op.out.dtype, op.out.zero_point) == (x.dtype, x.zero_point)
-        _rule(same, op.name, "it keeps the type of its input")
+    if isinstance(op, MaxPool | Flatten | Concat):
+        same = {(value.dtype.name, value.zero_point) for value in (op.out, *inputs)}
+        _rule(len(same) == 1, op.name, "it keeps the type of its input")
 
 
 def _check_zero_point(name: str, value: TensorType) -> None:
@@ -97,7 +110,7 @@ def _check_rescale(op: Op) -> None:
     rescale = rescale_of(op)
     if rescale is None:
         _rule(
-            op.out.dtype is INT32 or isinstance(op, MaxPool | Flatten),
+            op.out.dtype is INT32 or isinstance(op, MaxPool | Flatten | Concat),
             op.name,
             "without rescale it gives INT32",
         )

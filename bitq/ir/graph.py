@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bitq.ir.ops import AvgPool, Conv, Dense, Op, Requantize
+from bitq.ir.ops import Add, AvgPool, Conv, Dense, Op, Requantize
 from bitq.ir.types import Rescale, TensorType, Weights
 
 
@@ -40,4 +40,4 @@ def weights_of(op: Op) -> Weights | None:
 
 def rescale_of(op: Op) -> Rescale | None:
     """Return the rescale of an operation that has one."""
-    return op.rescale if isinstance(op, Dense | Conv | AvgPool | Requantize) else None
+    return op.rescale if isinstance(op, Dense | Conv | AvgPool | Requantize | Add) else None

@@ -103,6 +103,24 @@ class Requantize(Op):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Add(Op):
+    """``acc = Σ (x − zero_point(x)) · multiplier`` over two inputs of one shape, then `rescale` to the output.
+
+    Attributes:
+        multipliers: one per input, each in 1..32767; they bring both to a common scale.
+        rescale: with one multiplier for all channels, 1 as a rule.
+    """
+
+    multipliers: Pair
+    rescale: Rescale
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Concat(Op):
+    """The channels of two or more inputs of one type, one input after the other at each place."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Flatten(Op):
     """The same integers in the same (channels-last) order as a vector."""
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bitq.core.errors import RangeError
 from bitq.ir.graph import Graph, rescale_of, weights_of
-from bitq.ir.ops import AvgPool, Op
+from bitq.ir.ops import Add, AvgPool, Op
 from bitq.ir.types import INT32_MAX, Rescale, TensorType
 
 
@@ -25,12 +25,17 @@ class Interval(NamedTuple):
         return int(max(-self.low.min(), self.high.max(), 0))
 
 
-def accumulator(op: Op, x: TensorType) -> Interval:
-    """Return the interval of an operation's accumulator, partial sums included, for any input of type ``x``.
+def accumulator(op: Op, x: TensorType, *others: TensorType) -> Interval:
+    """Return the interval of an operation's accumulator, partial sums included, for any inputs of these types.
 
     Partial sums are covered because the bounds add every term at its worst, with the bias and with 0.
     """
     low, high = x.dtype.low - x.zero_point, x.dtype.high - x.zero_point
+    if isinstance(op, Add):
+        terms = list(zip((x, *others), op.multipliers, strict=True))
+        smallest = sum((value.dtype.low - value.zero_point) * multiplier for value, multiplier in terms)
+        largest = sum((value.dtype.high - value.zero_point) * multiplier for value, multiplier in terms)
+        return Interval(np.array([smallest]), np.array([largest]))
     weights = weights_of(op)
     if weights is None:
         terms = int(np.prod(op.kernel)) if isinstance(op, AvgPool) else 1
@@ -65,7 +70,7 @@ def prove(graph: Graph) -> dict[str, Interval]:
         rescale = rescale_of(op)
         if weights_of(op) is None and rescale is None:
             continue
-        acc = accumulator(op, types[op.inputs[0]])
+        acc = accumulator(op, *(types[name] for name in op.inputs))
         _require(acc.magnitude, op, "its accumulator")
         if rescale is not None:
             _require(product_magnitude(acc, rescale), op, "accumulator times multiplier")

@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from bitq.ir.graph import Graph
-from bitq.ir.ops import ArgMax, AvgPool, Conv, Dense, Flatten, MaxPool, Op, Pair, Requantize
+from bitq.ir.ops import Add, ArgMax, AvgPool, Concat, Conv, Dense, Flatten, MaxPool, Op, Pair, Requantize
 from bitq.ir.types import Rescale, TensorType
 
 Values = NDArray[np.int64]
@@ -91,6 +91,15 @@ def _requantize(op: Requantize, inputs: list[Values], types: list[TensorType]) -
     return op.rescale.apply(inputs[0] - types[0].zero_point)
 
 
+def _add(op: Add, inputs: list[Values], types: list[TensorType]) -> Values:
+    terms = zip(inputs, types, op.multipliers, strict=True)
+    return op.rescale.apply(sum(((x - kind.zero_point) * m for x, kind, m in terms), np.zeros((), np.int64)))
+
+
+def _concat(op: Concat, inputs: list[Values], types: list[TensorType]) -> Values:
+    return np.concatenate(inputs, axis=-1)
+
+
 def _flatten(op: Flatten, inputs: list[Values], types: list[TensorType]) -> Values:
     return inputs[0].reshape(len(inputs[0]), -1)
 
@@ -115,6 +124,8 @@ _MEANING: dict[type[Op], Callable[[Any, list[Values], list[TensorType]], Values]
     MaxPool: _max_pool,
     AvgPool: _avg_pool,
     Requantize: _requantize,
+    Add: _add,
+    Concat: _concat,
     Flatten: _flatten,
     ArgMax: _arg_max,
 }

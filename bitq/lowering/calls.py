@@ -31,6 +31,31 @@ class Reshape(nn.Module):
         return x.reshape([len(x) if size is None else size for size in self.sizes])
 
 
+class Plus(nn.Module):
+    """``a + b``."""
+
+    def __init__(self, alpha: float = 1) -> None:
+        super().__init__()
+        if alpha != 1:
+            raise ValueError(f"alpha={alpha}; only 1 is covered")
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the sum."""
+        return a + b
+
+
+class Join(nn.Module):
+    """``torch.cat(values, dim)``."""
+
+    def __init__(self, dim: int = 0) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, *values: Tensor) -> Tensor:
+        """Return the values side by side."""
+        return torch.cat(values, self.dim)
+
+
 class Mean(nn.Module):
     """``x.mean(dim)``."""
 
@@ -97,6 +122,13 @@ _FORMS: tuple[tuple[Callable[..., nn.Module], tuple[Any, ...]], ...] = (
 CALLS: dict[Any, Callable[..., nn.Module]] = {form: module for module, forms in _FORMS for form in forms}
 
 
+_JOINS: dict[Any, Callable[..., nn.Module]] = {
+    **dict.fromkeys((operator.add, operator.iadd, torch.add, "add"), Plus),
+    **dict.fromkeys((torch.cat, torch.concat), Join),
+}
+"""The same for what has several tensors as input."""
+
+
 def as_modules(traced: fx.GraphModule) -> None:
     """Replace every call that `CALLS` names by its module; what is not named stays.
 
@@ -108,6 +140,8 @@ def as_modules(traced: fx.GraphModule) -> None:
     for node in list(traced.graph.nodes):
         if node.op in ("call_function", "call_method") and node.target in CALLS:
             node = _replace(traced, node)
+        elif node.op in ("call_function", "call_method") and node.target in _JOINS:
+            node = _join(traced, node)
         if node.op == "call_module":
             _show_in_place(traced, node)
     _drop_softmax(traced)
@@ -124,18 +158,38 @@ def path_of(node: fx.Node) -> str:
 def _replace(traced: fx.GraphModule, node: fx.Node) -> fx.Node:
     kwargs = {name: value for name, value in node.kwargs.items() if name != "inplace"}
     source = kwargs.pop("input", None) if not node.args else node.args[0]
+    return _insert(traced, node, CALLS[node.target], (source,), node.args[1:], kwargs)
+
+
+def _join(traced: fx.GraphModule, node: fx.Node) -> fx.Node:
+    """Replace a call that reads several tensors; a sum with a number stays, and is refused later."""
+    module = _JOINS[node.target]
+    values, rest = (node.args[:2], node.args[2:]) if module is Plus else (node.args[0], node.args[1:])
+    if not isinstance(values, list | tuple) or not all(isinstance(value, fx.Node) for value in values):
+        return node
+    return _insert(traced, node, module, tuple(values), rest, dict(node.kwargs))
+
+
+def _insert(
+    traced: fx.GraphModule,
+    node: fx.Node,
+    build: Callable[..., nn.Module],
+    inputs: tuple[Any, ...],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> fx.Node:
     path = ".".join(filter(None, (path_of(node), node.name)))
     while _taken(traced, path):
         path += "_"
     try:
-        module = CALLS[node.target](*map(_static, node.args[1:]), **{k: _static(v) for k, v in kwargs.items()})
+        module = build(*map(_static, args), **{k: _static(v) for k, v in kwargs.items()})
     except (TypeError, ValueError) as error:
         raise DeployError(f"'{path}' in the forward pass cannot be lowered: {error}.") from error
     if node.kwargs.get("inplace") or str(getattr(node.target, "__name__", node.target)).endswith("_"):
         setattr(module, "inplace", True)  # noqa: B010  it is no parameter of every module
     traced.add_submodule(path, module.eval())
     with traced.graph.inserting_after(node):
-        new = traced.graph.call_module(path, (source,))
+        new = traced.graph.call_module(path, inputs)
     new.meta.update(node.meta)
     node.replace_all_uses_with(new)
     traced.graph.erase_node(node)

@@ -10,10 +10,10 @@ import numpy as np
 from torch import Tensor, fx, nn
 
 from bitq.core.errors import DeployError
-from bitq.ir.ops import AvgPool, Flatten, MaxPool, Pair, Requantize
-from bitq.ir.types import Rescale
+from bitq.ir.ops import Add, AvgPool, Concat, Flatten, MaxPool, Pair, Requantize
+from bitq.ir.types import Rescale, TensorType
 from bitq.lowering.builder import Builder, Pending, Stored, Value
-from bitq.lowering.calls import Mean, Reshape
+from bitq.lowering.calls import Join, Mean, Plus, Reshape
 from bitq.lowering.fixed import Reals, fix
 
 Lowering = Callable[[Builder, fx.Node, Any], Value]
@@ -154,6 +154,46 @@ def mean(builder: Builder, node: fx.Node, module: Mean) -> Value:
     return pooled if module.keepdim else _vector(builder, node, pooled)
 
 
+def plus(builder: Builder, node: fx.Node, module: Plus) -> Value:
+    """A sum of two values, each with its own scale; a ReLU that follows is in its clamp."""
+    layer, (a, b) = str(node.target), _operands(builder, node)
+    _require(a.shape == b.shape, layer, f"it adds {a.shape} and {b.shape}; both sides need one shape")
+    _require(_order(a) == _order(b), layer, "it adds values that were flattened from different shapes")
+    out = builder.activation(builder.seen(_before_relu(node)), a.type.shape)
+    ratios = np.array([a.type.scale, b.type.scale]) / out.scale
+    shift = int(np.clip(14 - np.floor(np.log2(ratios.max())), 0, 30))
+    first, second = (int(m) for m in np.clip(np.rint(ratios * 2.0**shift), 1, 32767))
+    rescale = Rescale(np.ones(1, np.int16), 0, shift, out.zero_point, max(out.dtype.low, -127), out.dtype.high)
+    name = builder.name(layer)
+    builder.add(
+        Add(
+            name=name,
+            inputs=(a.name, b.name),
+            out=out,
+            layer=layer,
+            multipliers=(first, second),
+            rescale=rescale,
+        )
+    )
+    return Stored(name, out, a.shape, a.flat_from)
+
+
+def join(builder: Builder, node: fx.Node, module: Join) -> Value:
+    """Values side by side along their channels, brought to one type first."""
+    layer, values = str(node.target), _operands(builder, node)
+    shape = builder.seen(node).shape
+    _require(module.dim in (1, -len(shape)), layer, f"dim={module.dim}; only dim=1, the channels, is covered")
+    flat = any(len(_order(value)) > 1 and value.flat_from for value in values)
+    _require(not flat, layer, "it joins flattened values; join them before they are flattened")
+    kinds = {(value.type.dtype.name, value.type.scale, value.type.zero_point) for value in values}
+    out = values[0].type if len(kinds) == 1 else builder.activation(builder.seen(node), ())
+    names = [_converted(builder, layer, value, out) for value in values]
+    name = builder.name(layer)
+    out = replace(out, shape=channels_last(shape))
+    builder.add(Concat(name=name, inputs=tuple(names), out=out, layer=layer))
+    return Stored(name, out, shape)
+
+
 def softmax(builder: Builder, node: fx.Node, module: nn.Softmax | nn.LogSoftmax) -> Value:
     """Always refused: as the last step it is gone before this."""
     raise DeployError(
@@ -183,6 +223,8 @@ MODULES: dict[type[nn.Module], Lowering] = {
     nn.Flatten: flatten,
     Reshape: reshape,
     Mean: mean,
+    Plus: plus,
+    Join: join,
     nn.Softmax: softmax,
     nn.LogSoftmax: softmax,
     nn.Dropout: nothing,
@@ -228,6 +270,38 @@ def _average(
         )
     )
     return Stored(name, out, shape)
+
+
+def _operands(builder: Builder, node: fx.Node) -> list[Stored]:
+    return [builder.stored(source) for source in node.args if isinstance(source, fx.Node)]
+
+
+def _order(value: Stored) -> tuple[int, ...]:
+    """Return the shape that decides the order of a value's elements; a vector's order is its own."""
+    shape = value.flat_from or value.shape
+    return shape if int(np.prod(shape[1:])) > 1 else shape[:1]
+
+
+def _before_relu(node: fx.Node) -> fx.Node:
+    """Return the ReLU that is the only reader of a value, or the value itself."""
+    user = next(iter(node.users)) if len(node.users) == 1 else node
+    modules = node.graph.owning_module
+    if user.op != "call_module" or modules is None:
+        return node
+    return user if isinstance(modules.get_submodule(str(user.target)), nn.ReLU) else node
+
+
+def _converted(builder: Builder, layer: str, x: Stored, kind: TensorType) -> str:
+    """Return the name of a value in the type of ``kind``."""
+    if (x.type.dtype, x.type.scale, x.type.zero_point) == (kind.dtype, kind.scale, kind.zero_point):
+        return x.name
+    gain: Reals = np.array([x.type.scale / kind.scale])
+    low = max(kind.dtype.low, -127)
+    fixed = fix(gain, np.zeros(1), 255, kind.dtype, kind.zero_point, low=low, high=kind.dtype.high)
+    name = builder.name(f"{layer}.{x.name}")
+    out = replace(kind, shape=x.type.shape)
+    builder.add(Requantize(name=name, inputs=(x.name,), out=out, layer=layer, rescale=fixed.rescale))
+    return name
 
 
 def _source(node: fx.Node) -> fx.Node:

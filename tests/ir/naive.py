@@ -2,7 +2,7 @@
 
 from math import prod
 
-from bitq.ir.ops import ArgMax, AvgPool, Conv, Dense, Flatten, MaxPool, Requantize
+from bitq.ir.ops import Add, ArgMax, AvgPool, Concat, Conv, Dense, Flatten, MaxPool, Requantize
 
 
 def rescaled(acc, rescale, channel):
@@ -66,6 +66,16 @@ def run(graph, row):
                         result.append(rescaled(sum(x[p * depth + c] - zero for p in places), op.rescale, c))
             case Requantize():
                 result = [rescaled(v - zero, op.rescale, i % depth) for i, v in enumerate(x)]
+            case Add():
+                for i, pair in enumerate(zip(*(values[name] for name in op.inputs), strict=True)):
+                    zeros = [types[name].zero_point for name in op.inputs]
+                    acc = sum((v - z) * m for v, z, m in zip(pair, zeros, op.multipliers, strict=True))
+                    result.append(rescaled(acc, op.rescale, i % depth))
+            case Concat():
+                for place in range(len(x) // depth):
+                    for name in op.inputs:
+                        width = types[name].shape[-1]
+                        result += values[name][place * width : (place + 1) * width]
             case Flatten():
                 result = x
             case ArgMax():

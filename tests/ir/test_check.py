@@ -5,7 +5,7 @@ import pytest
 
 from bitq.core.errors import DeployError
 from bitq.ir.check import check
-from bitq.ir.ops import ArgMax, Requantize
+from bitq.ir.ops import Add, ArgMax, Concat, Requantize
 from bitq.ir.types import BIPOLAR, INT8, INT32, UINT8, Rescale, TensorType, Weights
 from tests.codegen.nets import sequence_net
 
@@ -57,6 +57,34 @@ BROKEN = {
     "the clamp lies": with_rescale(low=5, high=4),
     "rescale and output share a zero point": with_rescale(zero_point=1),
 }
+
+
+ADD = Add(
+    name="sum",
+    inputs=("conv.1", "conv.1"),
+    out=CONV.out,
+    multipliers=(1, 1),
+    rescale=replace(CONV.rescale, multiplier=np.ones(1, np.int16)),
+)
+JOIN = Concat(name="both", inputs=("conv.1", "conv.1"), out=replace(CONV.out, shape=(1, 23, 16)))
+BRANCHES = {
+    "two inputs, got 1": replace(ADD, inputs=("conv.1",)),
+    "its inputs have one shape": replace(ADD, inputs=("conv.1", "pool")),
+    "multipliers are 1..32767": replace(ADD, multipliers=(1, 0)),
+    "one multiplier for all channels of a sum": replace(ADD, rescale=CONV.rescale),
+    "two inputs or more, got 1": replace(JOIN, inputs=("conv.1",)),
+    "its inputs have the same places": replace(JOIN, inputs=("conv.1", "pool")),
+    r"its output is \(1, 23, 16\)": replace(JOIN, out=CONV.out),
+    "it keeps the type of its input": replace(JOIN, out=replace(JOIN.out, zero_point=1)),
+    "it reads 8-bit activations": replace(ADD, inputs=("fc", "fc")),
+}
+
+
+@pytest.mark.parametrize("rule", BRANCHES)
+def test_each_broken_rule_of_a_branch_is_named(rule):
+    check(replace(NET, ops=(*NET.ops, ADD, JOIN)))
+    with pytest.raises(DeployError, match=rule):
+        check(replace(NET, ops=(*NET.ops, BRANCHES[rule])))
 
 
 def test_a_valid_graph_passes():

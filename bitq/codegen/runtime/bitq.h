@@ -74,6 +74,15 @@ typedef struct {
     uint16_t dilation_y, dilation_x;
 } bitq_groups;
 
+/* An addition: (first - zero) * multiplier, the same of the second, and the rescale of their sum. */
+typedef struct {
+    const bitq_rescale *rescale;
+    uint32_t count;
+    int16_t multiplier[2];
+    uint8_t zero[2];
+    uint8_t flip[2]; /* as in bitq_window */
+} bitq_sum;
+
 bitq_kernel bitq_bits;
 bitq_kernel bitq_planes;
 bitq_kernel bitq_nibbles;
@@ -85,6 +94,9 @@ void bitq_dense(const bitq_linear *layer, const uint8_t *x, uint8_t *copy, void 
 void bitq_conv(const bitq_convolution *layer, const uint8_t *x, uint8_t *patch, void *y);
 /* taps: room for the weights of one output. */
 void bitq_grouped(const bitq_groups *layer, const uint8_t *x, int8_t *taps, void *y);
+void bitq_add(const bitq_sum *layer, const uint8_t *first, const uint8_t *second, void *y);
+/* step: channels of the wider value y. */
+void bitq_concat(const uint8_t *x, uint32_t flip, uint32_t places, uint32_t channels, uint8_t *y, uint32_t step);
 void bitq_max_pool(const bitq_window *window, const uint8_t *x, uint8_t *y);
 /* Also a change of scale on its own, with a window of one element. */
 void bitq_average(const bitq_window *window, const bitq_rescale *rescale, const uint8_t *x, void *y);
