@@ -62,13 +62,13 @@ class VariantResult:
     metric: Metric
     metric_before_rounding: Metric
     convergence: dict[str, float]
-    metric_validation: Metric | None = None
     parameter_bytes: int | None = None
     deployed_seed: int | None = None
     deploy: str | None = None
     host_samples_checked: int = 0
     host_mismatches: int = 0
     targets: dict[str, TargetResult] = field(default_factory=dict[str, TargetResult])
+    metric_validation: Metric | None = None
 
     @property
     def exact(self) -> bool | None:
