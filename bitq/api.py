@@ -9,18 +9,15 @@ scores, winners = bitq.load("deploy").predict(x)
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bitq.codegen.deploy import vectors_of, write_deploy
 from bitq.codegen.manifest import DeployInfo
-from bitq.config import conf_dir
-from bitq.core.errors import ConfigError, nearest
+from bitq.config import named_method
 from bitq.data.dataset import InputSpec
 from bitq.device.host import HostModel
 from bitq.ir.graph import Graph
@@ -56,22 +53,6 @@ def quantize(
     quantizer = Quantizer(model, policy, named_method(method) if isinstance(method, str) else method)
     quantizer.attach(optimizer, total_steps)
     return quantizer
-
-
-def named_method(name: str) -> MethodConfig:
-    """Return the method that ``conf/quant/NAME.yaml`` describes.
-
-    Raises:
-        ConfigError: there is no such file.
-    """
-    path = conf_dir() / "quant" / f"{name}.yaml"
-    known = sorted(other.stem for other in path.parent.glob("*.yaml"))
-    if name not in known:
-        raise ConfigError(f"unknown method '{name}'.{nearest(name, known)}")
-    values = OmegaConf.masked_copy(OmegaConf.load(path), [f.name for f in fields(MethodConfig)])  # pyright: ignore[reportArgumentType]
-    result = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(MethodConfig), values))
-    assert isinstance(result, MethodConfig)
-    return result
 
 
 def lower(

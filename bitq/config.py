@@ -24,7 +24,7 @@ from bitq.core.registry import Registry
 from bitq.data.config import DATASETS
 from bitq.device.config import TARGETS
 from bitq.nn.config import MODELS
-from bitq.quant.config import METHODS
+from bitq.quant.config import METHODS, MethodConfig
 from bitq.search.config import SEARCHES
 from bitq.track.config import TRACKERS
 from bitq.train.config import TRAININGS
@@ -134,6 +134,22 @@ def conf_dir() -> Path:
     package = Path(__file__).resolve().parent
     installed = package / "conf"
     return installed if installed.is_dir() else package.parent / "conf"
+
+
+def named_method(name: str) -> MethodConfig:
+    """Return the method that ``conf/quant/NAME.yaml`` describes.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    path = conf_dir() / "quant" / f"{name}.yaml"
+    known = sorted(other.stem for other in path.parent.glob("*.yaml"))
+    if name not in known:
+        raise ConfigError(f"unknown method '{name}'.{nearest(name, known)}")
+    values = OmegaConf.masked_copy(OmegaConf.load(path), [f.name for f in fields(MethodConfig)])  # pyright: ignore[reportArgumentType]
+    result = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(MethodConfig), values))
+    assert isinstance(result, MethodConfig)
+    return result
 
 
 def store_schemas() -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 from torch import nn
 
-from bitq.config import ExperimentConfig, VariantConfig
+from bitq.config import ExperimentConfig, VariantConfig, named_method
 from bitq.core import files
 from bitq.core.errors import ConfigError
 from bitq.core.processes import report
@@ -23,7 +23,6 @@ from bitq.ir.graph import Graph
 from bitq.ir.reference import evaluate
 from bitq.lowering.lower import lower
 from bitq.nn.config import MODELS
-from bitq.quant.config import MethodConfig
 from bitq.quant.policy import matrix_names, resolve
 from bitq.quant.quantizer import QuantizedModel, Quantizer
 from bitq.train.fit import EpochLog, Fitted, fit
@@ -31,7 +30,6 @@ from bitq.train.inference import predict, to_float
 from bitq.train.metrics import METRICS
 
 CALIBRATION_ROWS = 2000
-_PTQ = MethodConfig(name="ptq", regularizer="none", freeze="none", scale="channel", reestimate=0)
 
 
 @dataclass(frozen=True)
@@ -179,7 +177,7 @@ def _after_training(data: Dataset, job: Job, variant: VariantConfig) -> Fitted:
         float_run = Fitted(QuantizedModel(model, {}), [], before, {})
     else:
         float_run = _trained(data, job, VariantConfig(training="float"))
-    quantizer = Quantizer(float_run.quantized.model, variant.policy, _PTQ)
+    quantizer = Quantizer(float_run.quantized.model, variant.policy, named_method("ptq"))
     histograms = quantizer.normalized()
     return replace(float_run, quantized=quantizer.finish(), histograms=histograms)
 

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 import bitq
-from bitq.api import named_method
-from bitq.config import GROUPS, conf_dir
+from bitq.config import GROUPS, conf_dir, named_method
 from bitq.core.errors import ConfigError
 from bitq.core.fields import validate
 from bitq.data.config import DATASETS

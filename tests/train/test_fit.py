@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from bitq.api import named_method
+from bitq.config import named_method
 from bitq.core.errors import ConfigError, TrainingError
 from bitq.data.dataset import Split
 from bitq.train.config import TrainConfig
