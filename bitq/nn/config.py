@@ -41,7 +41,7 @@ class Cnn1dConfig:
     """A one-dimensional network for sensor windows: convolutions with max pooling, an average over time, a head."""
 
     name: str = "cnn1d"
-    channels: list[int] = field(default_factory=lambda: [8, 16])
+    channels: list[int] = field(default_factory=lambda: [16, 32])
     kernel: int = number(5, 1, 63)
     pool: int = number(2, 1, 16)
 
@@ -69,6 +69,24 @@ class Cnn2dConfig:
         check_widths(f"{path}.channels", self.channels)
 
 
+@dataclass
+class GestureConfig:
+    """A recurrent network for sensor windows: a strided convolution, a GRU, and a head on its last step.
+
+    Attributes:
+        channels: of the convolution.
+        hidden: units of the GRU.
+        width: factor on both, to make the network wider as a whole.
+    """
+
+    name: str = "gesture"
+    channels: int = number(4, 1, 4096)
+    kernel: int = number(5, 1, 63, "samples")
+    stride: int = number(2, 1, 16, "samples")
+    hidden: int = number(6, 1, 4096)
+    width: int = number(1, 1, 64)
+
+
 def check_widths(key: str, widths: list[int]) -> None:
     """Refuse an empty list and widths outside 1..4096."""
     if not widths or not all(1 <= width <= 4096 for width in widths):
@@ -80,3 +98,4 @@ MODELS.register("mlp", MlpConfig, "bitq.nn.mlp:build")
 MODELS.register("lenet", LenetConfig, "bitq.nn.lenet:build")
 MODELS.register("cnn1d", Cnn1dConfig, "bitq.nn.cnn1d:build")
 MODELS.register("cnn2d", Cnn2dConfig, "bitq.nn.cnn2d:build")
+MODELS.register("gesture", GestureConfig, "bitq.nn.gesture:build")
