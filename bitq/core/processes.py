@@ -13,28 +13,29 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
+import traceback
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from queue import Empty
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from bitq.core import plugins
-from bitq.core.errors import ToolError, TrainingError
+from bitq.core.errors import BitqError, ToolError, TrainingError
 
-T = TypeVar("T")
+ATTEMPTS = 3
+"""How often a job is begun whose worker keeps being killed."""
 
 _KILLED = (
-    "a worker process was killed from outside (out of memory?); run the command again, "
+    f"a worker process was killed from outside {ATTEMPTS} times (out of memory?); run the command again, "
     "with fewer workers (`workers=1`) if it repeats."
 )
 
-_reports: Any = None  # in a worker: the queue to the parent
-_index: int | None = None  # in a worker: the job that it runs
-_shared: Any = None  # in a worker: what all jobs share
+Function = Callable[[Any, Any], Any]
+OnReport = Callable[[int, Any], bool | None]
+
+_send: Callable[[Any], None] | None = None  # in a job: what `report` calls
 
 
 class Interrupted(BaseException):
@@ -126,16 +127,23 @@ class Done(NamedTuple):
     error: Exception | None
 
 
+class StoppedError(BitqError):
+    """A job ended early because nobody needs its result any more."""
+
+
 def run_jobs(
-    function: Callable[[Any, Any], T],
+    function: Function,
     shared: Any,
     arguments: Iterable[Any],
     *,
     workers: int,
-    on_report: Callable[[int, Any], None] | None = None,
+    on_report: OnReport | None = None,
     preload: Sequence[str] = (),
 ) -> Iterator[Done]:
     """Run ``function(shared, argument)`` for every argument in worker processes and yield each as it ends.
+
+    The death of a worker is noticed at once. Its job alone begins again, in a new worker; the error of one whose
+    workers died `ATTEMPTS` times is a TrainingError.
 
     Args:
         function: a top-level function; what it raises comes back as the job's ``error``.
@@ -143,74 +151,104 @@ def run_jobs(
         arguments: one picklable value per job; each is drawn when a worker becomes free, after the results so far
             have been yielded, so a generator may choose the next job by them.
         workers: processes at most; 1 still uses a process, so that every job starts from the same state.
-        on_report: called in this process as ``on_report(index, value)`` for each `report` of a running job.
+        on_report: called in this process as ``on_report(index, value)`` for each `report` of a running job; where
+            it returns True, the job's next `report` ends it with the error `StoppedError`.
         preload: modules that the fork server imports once for all workers.
-
-    Raises:
-        TrainingError: a worker was killed (out of memory, for example).
     """
     context = get_context("forkserver")
     context.set_forkserver_preload(["bitq.core.processes", *preload])
-    reports = context.Queue()
     lifeline, leash = context.Pipe(duplex=False)
-    setup = (plugins.loaded(), reports, lifeline, shared)
-    executor = ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=setup)
-    waiting = enumerate(arguments)
-    pending: dict[Future[T], int] = {}
+    setup = (plugins.loaded(), lifeline, function, shared)
+    waiting = (_Job(index, argument) for index, argument in enumerate(arguments))
+    busy: list[_Worker] = []
+    idle: list[_Worker] = []
     try:
         while True:
-            for index, argument in islice(waiting, workers - len(pending)):
-                pending[_submit(executor, function, index, argument)] = index
-            if not pending:
+            while len(busy) < workers and (job := next(waiting, None)) is not None:
+                worker = idle.pop() if idle else _Worker(context, setup)
+                busy.append(worker)
+                worker.begin(job)
+            if not busy:
                 return
-            finished, _ = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
-            _drain(reports, on_report)
-            for future in finished:
-                yield _done(future, pending.pop(future))
-    except BaseException:
-        leash.close()
-        raise
+            ready = wait([worker.pipe for worker in busy])
+            for worker in [worker for worker in busy if worker.pipe in ready]:
+                done = worker.receive(on_report)
+                if done is not None:
+                    busy.remove(worker)
+                    idle += [worker] * worker.alive
+                    yield done
+                elif not worker.alive:
+                    busy[busy.index(worker)] = fresh = _Worker(context, setup)
+                    fresh.begin(worker.job)
     finally:
-        executor.shutdown(wait=not leash.closed, cancel_futures=True)
+        leash.close()
 
 
 def report(value: Any) -> None:
-    """Send a picklable value (progress, mostly) from inside a job to the parent; nothing outside a job."""
-    if _index is not None:
-        _reports.put((_index, value))
+    """Send a picklable value (progress, mostly) from inside a job to the parent; nothing outside a job.
+
+    Raises:
+        StoppedError: the parent wants the job to end.
+    """
+    if _send is not None:
+        _send(value)
 
 
-def _submit(executor: ProcessPoolExecutor, function: Callable[[Any, Any], T], index: int, argument: Any) -> Future[T]:
+@contextlib.contextmanager
+def reporting(send: Callable[[Any], None]) -> Generator[None]:
+    """Let `report` call ``send`` while the block runs: for whoever runs jobs in other ways than `run_jobs`."""
+    global _send
+    _send = send
     try:
-        return executor.submit(_run_job, function, index, argument)
-    except BrokenProcessPool as error:
-        raise TrainingError(_KILLED) from error
+        yield
+    finally:
+        _send = None
 
 
-def _done(future: Future[Any], index: int) -> Done:
-    try:
-        return Done(index, future.result(), None)
-    except BrokenProcessPool as error:
-        raise TrainingError(_KILLED) from error
-    except Exception as error:  # noqa: BLE001  handed to the caller, who decides
-        return Done(index, None, error)
+@dataclass
+class _Job:
+    index: int
+    argument: Any
+    deaths: int = 0
 
 
-def _drain(reports: Any, on_report: Callable[[int, Any], None] | None) -> None:
-    while True:
+class _Worker:
+    """A worker process as its parent sees it; runs one job at a time."""
+
+    job: _Job
+
+    def __init__(self, context: Any, setup: tuple[Any, ...]) -> None:
+        self.pipe, theirs = context.Pipe()
+        self.alive = True
+        context.Process(target=_work, args=(theirs, *setup), daemon=True).start()
+        theirs.close()  # so that the death of the worker closes the pipe
+
+    def begin(self, job: _Job) -> None:
+        self.job = job
+        with contextlib.suppress(BrokenPipeError):  # it died meanwhile: `receive` finds out
+            self.pipe.send(("run", job.index, job.argument))
+
+    def receive(self, on_report: OnReport | None) -> Done | None:
+        """Read one message; return the end of the job, or None if it goes on or has to begin again elsewhere."""
+        index = self.job.index
         try:
-            index, value = reports.get_nowait()
-        except Empty:
-            return
-        if on_report is not None:
-            on_report(index, value)
+            kind, value = self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            self.alive = False
+            self.job.deaths += 1
+            if self.job.deaths < ATTEMPTS:
+                return None
+            return Done(index, None, TrainingError(_KILLED))
+        if kind == "report":
+            if on_report is not None and on_report(index, value):
+                with contextlib.suppress(BrokenPipeError):
+                    self.pipe.send(("stop", index, None))
+            return None
+        return Done(index, value, None) if kind == "done" else Done(index, None, value)
 
 
-def _begin_worker(files: tuple[Path, ...], reports: Any, lifeline: Any, shared: Any) -> None:
-    global _reports, _shared
-    for path in files:
-        plugins.load(path)
-    _reports, _shared = reports, shared
+def _work(pipe: Connection, files: tuple[Path, ...], lifeline: Any, function: Function, shared: Any) -> None:
+    """Run jobs until the parent is gone or wants us gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -221,12 +259,27 @@ def _begin_worker(files: tuple[Path, ...], reports: Any, lifeline: Any, shared: 
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    for path in files:
+        plugins.load(path)
+    while True:
+        kind, index, argument = pipe.recv()
+        if kind == "run":  # a "stop" may come too late
+            _answer(pipe, index, function, shared, argument)
 
 
-def _run_job(function: Callable[[Any, Any], T], index: int, argument: Any) -> T:
-    global _index
-    _index = index
+def _answer(pipe: Connection, index: int, function: Function, shared: Any, argument: Any) -> None:
+    def send(value: Any) -> None:
+        pipe.send(("report", value))
+        if pipe.poll() and pipe.recv()[:2] == ("stop", index):
+            raise StoppedError("ended early.")
+
     try:
-        return function(_shared, argument)
-    finally:
-        _index = None
+        with reporting(send):
+            answer = ("done", function(shared, argument))
+    except Exception as error:  # noqa: BLE001  handed to the caller, who decides
+        error.add_note(traceback.format_exc())
+        answer = ("error", error)
+    try:
+        pipe.send(answer)
+    except Exception as error:  # noqa: BLE001  what cannot travel is told in words
+        pipe.send(("error", TrainingError(f"{answer[1]!r} cannot be sent to the parent process: {error}")))

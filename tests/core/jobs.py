@@ -25,10 +25,23 @@ def work(shared: Any, job: tuple[str, Any]) -> Any:
         case "kill":
             time.sleep(value)
             os.kill(os.getpid(), signal.SIGKILL)
+        case "once":
+            value.open("a").write("x")
+            if len(value.read_text()) == 1:
+                time.sleep(0.3)
+                os.kill(os.getpid(), signal.SIGKILL)
+            return len(value.read_text())
+        case "count":
+            value.open("a").write("x")
+            time.sleep(0.6)
+            return len(value.read_text())
+        case "lambda":
+            return lambda: None
         case "report":
             for step in range(value):
                 report(step)
-            time.sleep(0.3)
+                time.sleep(0.05)
+            time.sleep(0.1)
         case "who":
             return os.getpid(), signal.getsignal(signal.SIGINT) == signal.SIG_IGN, "numpy" in os.sys.modules
         case "write":

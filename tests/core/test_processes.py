@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bitq.core.errors import DataError, ToolError, TrainingError
-from bitq.core.processes import Interrupted, find_tool, report, run_jobs, run_tool
+from bitq.core.processes import Interrupted, StoppedError, find_tool, report, run_jobs, run_tool
 from tests.core.jobs import work
 
 SHELL = ["/bin/sh", "-c"]
@@ -130,17 +130,38 @@ def test_workers_are_fresh_processes_that_leave_ctrl_c_to_the_parent():
     assert ignores
 
 
-def test_a_killed_worker_is_an_error_that_says_so():
-    with pytest.raises(TrainingError, match="killed from outside"):
-        list(run_jobs(work, None, [("kill", 0)], workers=1))
+def test_a_job_whose_workers_keep_being_killed_is_an_error_that_says_so():
+    killed, other = sorted(run_jobs(work, None, [("kill", 0), ("double", 1)], workers=1))
+    assert isinstance(killed.error, TrainingError)
+    assert "killed from outside 3 times" in str(killed.error)
+    assert other.result == 2
 
 
-def test_a_worker_killed_while_the_caller_is_busy_is_the_same_error():
-    jobs = run_jobs(work, None, [("double", 1), ("kill", 0.3), ("double", 2)], workers=2)
+def test_the_job_of_a_killed_worker_alone_begins_again(tmp_path):
+    started = tmp_path / "started"
+    jobs = [("once", started), ("count", tmp_path / "other"), ("double", 3)]
+    done = sorted(run_jobs(work, None, jobs, workers=2))
+    assert [(d.result, d.error) for d in done] == [(2, None), (1, None), (6, None)]
+
+
+def test_a_worker_killed_while_the_caller_is_busy_is_replaced(tmp_path):
+    jobs = run_jobs(work, None, [("double", 1), ("once", tmp_path / "a"), ("double", 2)], workers=2)
     assert next(jobs).result == 2
     time.sleep(1.2)
-    with pytest.raises(TrainingError, match="killed from outside"):
-        next(jobs)
+    assert sorted(d.result for d in jobs) == [2, 4]
+
+
+def test_a_job_can_be_stopped_by_what_it_reports():
+    jobs = [("report", 50), ("report", 2), ("double", 1)]
+    done = sorted(run_jobs(work, None, jobs, workers=1, on_report=lambda index, value: index == 0 and value >= 3))
+    assert isinstance(done[0].error, StoppedError)
+    assert [(d.result, d.error) for d in done[1:]] == [(None, None), (2, None)]
+
+
+def test_what_cannot_travel_is_told_in_words():
+    (done,) = run_jobs(work, None, [("lambda", None)], workers=1)
+    assert isinstance(done.error, TrainingError)
+    assert "cannot be sent to the parent process" in str(done.error)
 
 
 @pytest.mark.parametrize("how", ["raise", "close"])
