@@ -69,7 +69,9 @@ WITHOUT_OWN_TEST = {
     "bitq/lowering/trace.py": "tests/lowering/test_lower.py",
     "bitq/nn": "tests/contract",
     "bitq/codegen": "tests/codegen and tests/property",
+    "bitq/codegen/ops": "tests/codegen and tests/property",
     "bitq/ir": "tests/ir and tests/property",
+    "bitq/ir/ops": "tests/ir and tests/property",
     "bitq/device": "tests/device",
     "bitq/track": "tests/track",
 }

@@ -21,6 +21,9 @@ _STRUCT_BYTES = {
 }
 _WIDTH = 118
 
+Fields = list[tuple[str, str | int]]
+"""Fields of a structure in their order; text is taken as C."""
+
 
 @dataclass(frozen=True)
 class Constant:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import resources
 
-from bitq.codegen.layers import Layer, layers
+from bitq.codegen.layers import layers
+from bitq.codegen.ops.layer import Layer
 from bitq.codegen.storage import Storage, store
 from bitq.ir.check import check
 from bitq.ir.graph import Graph

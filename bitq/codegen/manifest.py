@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from bitq.codegen.emit import Project
 from bitq.core import files
-from bitq.ir.graph import weights_of
 from bitq.ir.ops import Op
 
 SCHEMA_VERSION = 1
@@ -156,6 +155,6 @@ def input_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _layer_entry(op: Op, flash_bytes: int) -> LayerEntry:
-    weights = weights_of(op)
-    bits, count = (weights.dtype.bits, int(weights.codes.size)) if weights is not None else (0, 0)
+    bits = max((weights.dtype.bits for weights in op.matrices), default=0)
+    count = sum(int(weights.codes.size) for weights in op.matrices)
     return LayerEntry(op.layer or op.name, type(op).__name__.lower(), bits, count, flash_bytes)

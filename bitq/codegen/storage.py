@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bitq.codegen.ops.layer import Operand
+from bitq.codegen.ops.table import PRINTERS
 from bitq.codegen.plan import Plan, Request, plan
 from bitq.core.errors import DeployError
 from bitq.ir.graph import Graph
-from bitq.ir.ops import Conv, Dense, Flatten, Op
-from bitq.ir.types import INT32, UINT8, TensorType
+from bitq.ir.ops import Flatten, Op
+from bitq.ir.types import INT32
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,9 @@ class Storage:
         offset = self.bytes_plan.offsets.get(_scratch_name(op))
         return "NULL" if offset is None else _at(f"{self.graph.name}_arena", offset)
 
-    def is_input(self, value: str) -> bool:
-        """Whether a value is the caller's input, whose bytes are signed."""
-        return _root(self.graph, value) == self.graph.input_name
+    def operand(self, value: str) -> Operand:
+        """Return a value as an operation reads it."""
+        return Operand(self.graph.types()[value], _flip(self.graph, value), self.expression(value))
 
 
 def store(graph: Graph) -> Storage:
@@ -95,11 +97,6 @@ def store(graph: Graph) -> Storage:
         end = len(ops) if op.name == graph.winner else last[op.name]
         (wide if types[op.name].dtype is INT32 else small).append(Request(op.name, types[op.name].size, step, end))
     return Storage(graph, ops, outputs, plan(small), plan(wide), returned)
-
-
-def byte_zero(value: TensorType) -> int:
-    """Return the unsigned byte that stands for 0 in an 8-bit value as the engine holds it."""
-    return value.zero_point - value.dtype.low if value.dtype is not UINT8 else value.zero_point
 
 
 def _root(graph: Graph, value: str) -> str:
@@ -135,11 +132,13 @@ def _live(graph: Graph) -> tuple[Op, ...]:
 
 
 def _scratch_bytes(op: Op, graph: Graph) -> int:
-    if isinstance(op, Conv):
-        return op.weights.matrix.shape[1]
-    if isinstance(op, Dense) and _root(graph, op.inputs[0]) == graph.input_name:
-        return op.weights.matrix.shape[1]
-    return 0
+    types = graph.types()
+    return PRINTERS[type(op)].scratch(op, [Operand(types[name], _flip(graph, name)) for name in op.inputs])
+
+
+def _flip(graph: Graph, value: str) -> int:
+    # The caller's bytes are signed.
+    return 0x80 if _root(graph, value) == graph.input_name else 0
 
 
 def _scratch_name(op: Op) -> str:

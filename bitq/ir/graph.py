@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bitq.ir.ops import Add, AvgPool, Conv, Dense, Op, Requantize
-from bitq.ir.types import Rescale, TensorType, Weights
+from bitq.ir.ops import Op
+from bitq.ir.types import TensorType
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,13 +31,3 @@ class Graph:
     def types(self) -> dict[str, TensorType]:
         """Return the type of every value, the input included."""
         return {self.input_name: self.input, **{op.name: op.out for op in self.ops}}
-
-
-def weights_of(op: Op) -> Weights | None:
-    """Return the weights of an operation that has some."""
-    return op.weights if isinstance(op, Dense | Conv) else None
-
-
-def rescale_of(op: Op) -> Rescale | None:
-    """Return the rescale of an operation that has one."""
-    return op.rescale if isinstance(op, Dense | Conv | AvgPool | Requantize | Add) else None

@@ -14,7 +14,6 @@ from torch import fx
 
 from bitq.core.errors import DeployError, RangeError
 from bitq.ir.ops import NO_PADDING, Conv, Dense, Op, Pair, Requantize
-from bitq.ir.ranges import accumulator
 from bitq.ir.types import INT8, INT32, UINT8, DType, Rescale, TensorType, Weights
 from bitq.lowering.fixed import Reals, fix, shorten
 from bitq.lowering.trace import Seen
@@ -176,7 +175,7 @@ class Builder:
     def _commit(self, value: Pending, out: TensorType) -> Stored:
         value = _with_positive_gain(value)
         probe = _operation(value, "probe", np.zeros(len(value.codes), np.int32), None, out)
-        magnitude = accumulator(probe, value.x.type).magnitude
+        magnitude = probe.accumulators(value.x.type)[0].magnitude
         try:
             fixed = fix(
                 value.gain / out.scale,

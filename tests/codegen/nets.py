@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from bitq.ir.check import infer_shape
 from bitq.ir.graph import Graph
 from bitq.ir.ops import ArgMax, Conv, Dense, MaxPool
 from bitq.ir.types import BIPOLAR, INT8, INT32, UINT8, DType, Rescale, TensorType
@@ -26,7 +25,7 @@ def sequence_net(dtype: DType = BIPOLAR, seed: int = 0, name: str = "gesture") -
     scale = Rescale((rng.integers(14_000, 18_000, 8) // dtype.high).astype(np.int16), 0, 16, 0, 0, 255)
     conv = replace(conv, out=hidden, rescale=scale)
     pool = MaxPool(name="pool", inputs=("conv.1",), out=hidden, kernel=(1, 2), stride=(1, 2))
-    pool = replace(pool, out=replace(hidden, shape=infer_shape(pool, hidden)))
+    pool = replace(pool, out=replace(hidden, shape=pool.infer_shape(hidden)))
     dense = Dense(
         name="fc",
         inputs=("pool",),

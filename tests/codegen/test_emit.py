@@ -7,7 +7,7 @@ from elftools.elf.elffile import ELFFile
 from hypothesis import HealthCheck, given, settings
 
 from bitq.codegen.emit import emit, parameter_bytes
-from bitq.codegen.layers import shortest_bias
+from bitq.codegen.ops.linear import shortest_bias
 from bitq.core.errors import DeployError
 from bitq.device.compiler import STRICT, target_compiler
 from bitq.ir.ops import Dense

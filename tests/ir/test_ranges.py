@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from bitq.core.errors import RangeError
-from bitq.ir.graph import Graph, weights_of
+from bitq.ir.graph import Graph
 from bitq.ir.ops import Dense
 from bitq.ir.ranges import prove
 from bitq.ir.reference import evaluate, values
@@ -27,7 +27,7 @@ def dense(bias, rescale=None):
 
 def test_an_accumulator_that_just_fits_passes_and_is_exact():
     graph = dense(INT32_MAX - MOST)
-    assert prove(graph)["fc"].magnitude == INT32_MAX
+    assert prove(graph)["fc"][0].magnitude == INT32_MAX
     assert evaluate(graph, np.full((1, FAN_IN), -128, np.int8)).scores[0, 0] == INT32_MAX
 
 
@@ -63,16 +63,16 @@ def test_the_rounding_term_counts():
 def test_no_accumulator_leaves_its_proved_interval(graph):
     proved = prove(graph)
     x = corner_inputs(graph, rows=4)
-    bare = [op for op in graph.ops if weights_of(op) is not None and op.out.dtype is INT32 and not op.rescale]
+    bare = [op for op in graph.ops if op.matrices and op.out.dtype is INT32 and not op.rescale]
     got = values(graph, x)
     for op in bare:
-        assert (got[op.name] >= proved[op.name].low).all()
-        assert (got[op.name] <= proved[op.name].high).all()
+        assert (got[op.name] >= proved[op.name][0].low).all()
+        assert (got[op.name] <= proved[op.name][0].high).all()
 
 
 def test_an_interval_is_reached_by_the_worst_input():
     graph = replace(dense(5))
-    interval = prove(graph)["fc"]
+    interval = prove(graph)["fc"][0]
     worst = evaluate(graph, np.array([[-128] * FAN_IN, [127] * FAN_IN], np.int8)).scores[:, 0]
     assert worst.tolist() == [MOST + 5, -127 * 127 * FAN_IN + 5]
     assert (interval.low[0], interval.high[0]) == (-127 * 127 * FAN_IN, MOST + 5)  # the bias may come last

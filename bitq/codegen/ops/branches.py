@@ -1,0 +1,34 @@
+"""What joins branches in C: a sum, or channels side by side."""
+
+from __future__ import annotations
+
+from bitq.codegen.constants import Fields, struct
+from bitq.codegen.ops.layer import Layer, Place, rescale_constants
+from bitq.ir.ops import Add, Concat
+
+
+def add(op: Add, at: Place) -> Layer:
+    """Print a sum of two values."""
+    first, second = at.inputs
+    constants = rescale_constants(op, op.rescale, at.symbol)
+    fields: Fields = [
+        ("rescale", f"&{constants[-1].name}"),
+        ("count", op.out.size),
+        ("multiplier", f"{{{op.multipliers[0]}, {op.multipliers[1]}}}"),
+        ("zero", f"{{{first.zero}, {second.zero}}}"),
+        ("flip", f"{{{first.flip}, {second.flip}}}"),
+    ]
+    constants.append(struct(f"{at.symbol}_sum", "bitq_sum", fields))
+    call = f"bitq_add(&{at.symbol}_sum, {first.expression}, {second.expression}, {at.y});"
+    return Layer(op, tuple(constants), call, ("bitq_add",))
+
+
+def concat(op: Concat, at: Place) -> Layer:
+    """Print one call per value that is joined."""
+    step, first, calls = op.out.shape[-1], 0, list[str]()
+    for x in at.inputs:
+        width = x.type.shape[-1]
+        places = x.type.size // width
+        calls.append(f"bitq_concat({x.expression}, {x.flip}, {places}, {width}, {at.y} + {first}, {step});")
+        first += width
+    return Layer(op, (), "\n    ".join(calls), ("bitq_concat",))

@@ -1,0 +1,35 @@
+"""The operations of the integer graph: one file each, with its rules, its bounds and its meaning."""
+
+from bitq.ir.ops.add import Add
+from bitq.ir.ops.arg_max import ArgMax
+from bitq.ir.ops.avg_pool import AvgPool
+from bitq.ir.ops.base import NO_PADDING, Accumulator, Op, Pair, Values
+from bitq.ir.ops.concat import Concat
+from bitq.ir.ops.conv import Conv
+from bitq.ir.ops.dense import Dense
+from bitq.ir.ops.flatten import Flatten
+from bitq.ir.ops.linear import Linear
+from bitq.ir.ops.max_pool import MaxPool
+from bitq.ir.ops.requantize import Requantize
+
+OPS: tuple[type[Op], ...] = (Add, ArgMax, AvgPool, Concat, Conv, Dense, Flatten, MaxPool, Requantize)
+"""Every operation; `tests/ir/test_ops.py` asks of each what the rest of the project needs to know of it."""
+
+__all__ = [
+    "NO_PADDING",
+    "OPS",
+    "Accumulator",
+    "Add",
+    "ArgMax",
+    "AvgPool",
+    "Concat",
+    "Conv",
+    "Dense",
+    "Flatten",
+    "Linear",
+    "MaxPool",
+    "Op",
+    "Pair",
+    "Requantize",
+    "Values",
+]

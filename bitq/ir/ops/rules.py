@@ -1,0 +1,59 @@
+"""Rules that operations share, and the one way in which a broken rule is reported."""
+
+from __future__ import annotations
+
+from bitq.core.errors import DeployError
+from bitq.ir.ops.base import Op
+from bitq.ir.types import INT8, INT32, UINT8, Rescale, TensorType
+
+
+def rule(holds: bool, node: str, text: str) -> None:
+    """Refuse a graph unless a rule holds.
+
+    Raises:
+        DeployError: names the node and the rule.
+    """
+    if not holds:
+        raise DeployError(f"integer graph, node '{node}' breaks the rule: {text}.")
+
+
+def one_input(op: Op, inputs: tuple[TensorType, ...]) -> TensorType:
+    """Return the only input."""
+    rule(len(inputs) == 1, op.name, f"one input, got {len(inputs)}")
+    return inputs[0]
+
+
+def reads_bytes(op: Op, inputs: tuple[TensorType, ...]) -> None:
+    """Every input is an 8-bit activation."""
+    for value in inputs:
+        rule(value.dtype in (INT8, UINT8), op.name, f"it reads 8-bit activations, got {value.dtype.name}")
+
+
+def keeps_type(op: Op, inputs: tuple[TensorType, ...]) -> None:
+    """The output has number format and zero point of every input."""
+    same = {(value.dtype.name, value.zero_point) for value in (op.out, *inputs)}
+    rule(len(same) == 1, op.name, "it keeps the type of its input")
+
+
+def zero_point_fits(name: str, value: TensorType) -> None:
+    """The zero point is an integer of the type."""
+    holds = value.dtype.low <= value.zero_point <= value.dtype.high
+    rule(holds, name, f"its zero point {value.zero_point} lies within {value.dtype.name}")
+
+
+def rescales(op: Op, rescale: Rescale | None) -> None:
+    """A rescale fits the output; without one the output is the accumulator."""
+    if rescale is None:
+        rule(op.out.dtype is INT32, op.name, "without rescale it gives INT32")
+        return
+    rescale_fits(op.name, rescale, op.out)
+
+
+def rescale_fits(name: str, rescale: Rescale, out: TensorType) -> None:
+    """A rescale leads to a type."""
+    channels, dtype = out.shape[-1], out.dtype
+    rule(len(rescale.multiplier) in (1, channels), name, f"1 or {channels} multipliers")
+    rule(bool((rescale.multiplier >= 1).all()), name, "multipliers are 1..32767")
+    rule(0 <= rescale.pre_shift <= 15 and 0 <= rescale.shift <= 30, name, "shifts are 0..15 and 0..30")
+    rule(dtype.low <= rescale.low <= rescale.high <= dtype.high, name, f"the clamp lies within {dtype.name}")
+    rule(rescale.zero_point == out.zero_point, name, "rescale and output share a zero point")
