@@ -9,17 +9,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bitq.api import export, load, lower, quantize
+    from bitq.api import export, load, lower, post_training, quantize
+    from bitq.callback import Quantization
     from bitq.core.errors import BitqError
     from bitq.data.dataset import InputSpec
     from bitq.quant.config import MethodConfig
 
-__all__ = ["BitqError", "InputSpec", "MethodConfig", "export", "load", "lower", "quantize"]
+__all__ = [
+    "BitqError",
+    "InputSpec",
+    "MethodConfig",
+    "Quantization",
+    "export",
+    "load",
+    "lower",
+    "post_training",
+    "quantize",
+]
 
 _HOME = {
     "BitqError": "bitq.core.errors",
     "InputSpec": "bitq.data.dataset",
     "MethodConfig": "bitq.quant.config",
+    "Quantization": "bitq.callback",
 }
 
 

@@ -25,6 +25,7 @@ from bitq.lowering.lower import lower as lower_model
 from bitq.quant.config import MethodConfig
 from bitq.quant.policy import Policy
 from bitq.quant.quantizer import QuantizedModel, Quantizer
+from bitq.train.inference import reestimate_batch_norm
 
 
 def quantize(
@@ -53,6 +54,24 @@ def quantize(
     quantizer = Quantizer(model, policy, named_method(method) if isinstance(method, str) else method)
     quantizer.attach(optimizer, total_steps)
     return quantizer
+
+
+def post_training(model: nn.Module, policy: Policy, calibration: Tensor | None = None) -> QuantizedModel:
+    """Round the weights of a trained float model, without any training.
+
+    Args:
+        model: rounded in place.
+        policy: as for `quantize`; ``{"*": "int8"}`` costs next to nothing as a rule.
+        calibration: real inputs ``(n, *shape)``; batch-norm statistics are estimated again on them, which few bits
+            need.
+
+    Raises:
+        ConfigError: the policy does not fit the model.
+    """
+    quantized = Quantizer(model, policy, named_method("ptq")).finish()
+    if calibration is not None:
+        reestimate_batch_norm(model, calibration)
+    return quantized
 
 
 def lower(

@@ -27,7 +27,7 @@ from bitq.nn.config import MODELS
 from bitq.quant.config import METHODS, MethodConfig
 from bitq.search.config import SEARCHES
 from bitq.track.config import TRACKERS
-from bitq.train.config import TRAININGS
+from bitq.train.config import TRAININGS, TrainConfig
 
 GROUPS: dict[str, Registry[Any]] = {
     "data": DATASETS,
@@ -111,15 +111,28 @@ class ExperimentConfig:
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def check(self, path: str) -> None:
-        """Refuse a run without variants, and names that cannot become symbols and folders."""
+        """Refuse a run without variants, names that cannot become symbols and folders, and learning in no time."""
         if not self.variants:
             raise ConfigError("variants: name at least one, as in conf/config.yaml.")
+        if isinstance(self.train, TrainConfig) and self.train.epochs == 0:
+            self._check_untrained(self.train)
         for key, name in [("experiment", self.experiment), *(("variants", v) for v in self.variants)]:
             if not name.isidentifier() or not name.isascii() or not name.islower() or len(name) > 24:
                 raise ConfigError(
                     f"{key}: '{name}' becomes part of C symbols and folders; use 1 to 24 lower-case letters, "
                     "digits and underscores, a letter first."
                 )
+
+    def _check_untrained(self, train: TrainConfig) -> None:
+        learning = [f"variants.{name}" for name, variant in self.variants.items() if variant.training == "method"]
+        if train.init is None:
+            raise ConfigError("train.epochs: 0 trains nothing; name the weights to round, train.init=FILE.")
+        if learning or self.search is not None:
+            without = " ".join(f"'~{key}'" for key in learning or ["search"])
+            raise ConfigError(
+                f"train.epochs: 0 trains nothing, but {', '.join(learning) or 'a search'} cannot do without; choose "
+                f"training=ptq there, or leave it out: {without}."
+            )
 
 
 @dataclass

@@ -25,6 +25,7 @@ from bitq.lowering.lower import lower
 from bitq.nn.config import MODELS
 from bitq.quant.policy import matrix_names, resolve
 from bitq.quant.quantizer import QuantizedModel, Quantizer
+from bitq.train.checkpoint import load_weights
 from bitq.train.fit import EpochLog, Fitted, fit
 from bitq.train.inference import predict, to_float
 from bitq.train.metrics import METRICS
@@ -141,10 +142,19 @@ def check_variants(config: ExperimentConfig, data: Dataset) -> None:
 
 
 def build_model(config: ExperimentConfig, data: Dataset, seed: int) -> nn.Module:
-    """Return the network of an experiment with the initial weights of a seed."""
+    """Return the network of an experiment with the initial weights of a seed, or of the file in ``train.init``.
+
+    Raises:
+        ConfigError: network and data, or network and file, do not fit.
+    """
     torch.manual_seed(seed)
     model = MODELS[config.model.name].load()(config.model, data.input.shape, len(data.classes))
     assert isinstance(model, nn.Module)
+    if config.train.init is not None:
+        try:
+            load_weights(model, config.train.init)
+        except ConfigError as error:
+            raise ConfigError(f"train.init: {error}") from error
     return model
 
 

@@ -9,6 +9,7 @@ from bitq.config import GROUPS, ExperimentConfig, VariantConfig, conf_dir, store
 from bitq.core.errors import ConfigError
 from bitq.core.fields import validate
 from bitq.quant.config import MethodConfig
+from bitq.search.config import SearchConfig
 from bitq.train.config import TrainConfig
 
 NEEDS = {"arrays": ["data.path=some.npz"]}
@@ -90,6 +91,19 @@ def test_names_that_are_no_symbols_are_refused(config, name):
 def test_a_run_needs_a_variant(config):
     with pytest.raises(ConfigError, match="variants: name at least one"):
         validate(replace(config, variants={}))
+
+
+def test_nothing_is_trained_in_no_epochs(config):
+    still = replace(config.train, epochs=0)
+    with pytest.raises(ConfigError, match=r"train\.init=FILE"):
+        validate(replace(config, train=still))
+    still = replace(still, init="some.safetensors")
+    with pytest.raises(ConfigError, match=r"variants\.binary, .*'~variants\.binary' '~variants\.hybrid'"):
+        validate(replace(config, train=still))
+    rounded = {name: config.variants[name] for name in ("float", "int8")}
+    validate(replace(config, train=still, variants=rounded))
+    with pytest.raises(ConfigError, match="a search cannot do without"):
+        validate(replace(config, train=still, variants=rounded, search=SearchConfig()))
 
 
 @pytest.mark.parametrize(("training", "policy"), [("float", {"*": "int8"}), ("ptq", {}), ("method", {})])

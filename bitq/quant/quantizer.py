@@ -91,6 +91,11 @@ class Quantizer:
         self._hooks.append(optimizer.register_step_post_hook(self._after_step))
 
     @property
+    def steps(self) -> int:
+        """Optimizer steps so far."""
+        return self._step
+
+    @property
     def progress(self) -> float:
         """Share of the training that is done, 0..1."""
         return self._step / self._total if self._total else 0.0
@@ -107,8 +112,29 @@ class Quantizer:
     def _moment(self) -> Moment:
         return Moment(self.progress, self.method.freeze_start)
 
+    def expect(self, total_steps: int) -> None:
+        """Correct the number of steps in the whole training, for a loop that learns it only on its way."""
+        self._total = max(total_steps, self._step, 1)
+
+    def _before_step(
+        self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Give the optimizer the real weights; where it calls a closure for the gradient, only after that."""
+        closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+        if closure is None:
+            self._hide()
+            return None
+
+        def with_shown_weights() -> Any:
+            self._show()
+            loss = closure()
+            self._hide()
+            return loss
+
+        return args[:1], {**kwargs, "closure": with_shown_weights}
+
     @torch.no_grad()
-    def _before_step(self, optimizer: Any = None, args: Any = None, kwargs: Any = None) -> None:
+    def _hide(self) -> None:
         for matrix in self._matrices:
             matrix.hide()
 

@@ -79,7 +79,8 @@ def fit(
     x, y = to_float(data.train.x, data.input), torch.from_numpy(data.train.y)
     module = EpochModule(model, x, y, torch.tensor(data.class_weights), config, seed, quantizer)
     curve = _Curve(data, config, quantizer, on_epoch)
-    _trainer(config, curve).fit(module)
+    if config.epochs:
+        _trainer(config, curve).fit(module)
     broken = [name for name, values in model.state_dict().items() if not bool(torch.isfinite(values).all())]
     if broken:
         raise TrainingError(f"{broken[0]} holds values that are not finite: the training diverged; lower train.lr.")

@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -157,12 +155,19 @@ def test_a_plugin_brings_its_own_network(bitq):
     assert ran.result["variants"]["binary"]["bits"] == {"conv.weight": 1, "head.weight": 1}
 
 
-def test_the_library_example(tmp_path):
-    example = Path(__file__).parents[2] / "examples" / "library.py"
-    told = subprocess.run([sys.executable, example, tmp_path / "deploy"], capture_output=True, text=True, check=True)
-    share = float(told.stdout.split("right on ")[1].split(" %")[0])
-    assert share > 80
-    assert (tmp_path / "deploy" / "model.c").is_file()
+def test_a_float_checkpoint_is_rounded_without_training(bitq):
+    few = ("+experiment=digits", "debug=smoke", "track=none", "~variants.binary", "~variants.hybrid")
+    first = bitq.run(*few, "seed=3")
+    assert first.code == 0, first.err
+    weights = next((bitq.folder / "outputs").rglob("float/seed-3.safetensors"))
+    ran = bitq.run(*few, f"train.init={weights}", "train.epochs=0")
+    assert ran.code == 0, ran.err
+    for name, variant in ran.result["variants"].items():
+        assert variant["metric"] == first.result["variants"][name]["metric"]
+    other = bitq.run(*few, f"train.init={weights}", "model.hidden=[9]")
+    assert other.code == 2
+    assert "train.init: " in other.err
+    assert "fc1.weight is (64, 64) in the file and (9, 64) in the network" in other.err
 
 
 def _results(bitq):

@@ -320,3 +320,46 @@ def test_an_optimizer_without_a_matrix_is_refused():
         quantizer.attach(torch.optim.SGD(model[0].parameters(), lr=0.1), 10)
     with pytest.raises(ConfigError, match="total_steps: must be at least 1, got 0"):
         quantizer.attach(torch.optim.SGD(model.parameters(), lr=0.1), 0)
+
+
+@pytest.mark.parametrize("name", ["hq", "ste_msqe", "lsq"])
+@pytest.mark.parametrize("keyword", [False, True])
+def test_an_optimizer_that_calls_for_its_gradient_gets_that_of_the_rounded_weights(name, keyword):
+    plain, called = network(), network()
+    quantizer = Quantizer(plain, {"*": "bipolar"}, named_method(name))
+    train(plain, quantizer)
+    optimizer = torch.optim.Adam(called.parameters(), lr=0.01)
+    other = Quantizer(called, {"*": "bipolar"}, named_method(name))
+    other.attach(optimizer, STEPS)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = loss_of(called)
+        loss.backward()
+        return loss
+
+    for _ in range(STEPS):
+        optimizer.step(closure=closure) if keyword else optimizer.step(closure)
+    for a, b in zip(
+        quantizer.finish().model.state_dict().values(), other.finish().model.state_dict().values(), strict=True
+    ):
+        assert torch.equal(a, b)
+
+
+def test_an_optimizer_that_calls_several_times_per_step_gets_there_too():
+    model = network()
+    optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=4)
+    seen = []
+    Quantizer(model, {"*": "bipolar"}, STE).attach(optimizer, 5)
+
+    def closure():
+        seen.append(len(model[0].weight.detach().abs().unique()))
+        optimizer.zero_grad()
+        loss = loss_of(model)
+        loss.backward()
+        return loss
+
+    losses = [optimizer.step(closure).item() for _ in range(5)]
+    assert len(seen) > 5
+    assert set(seen) == {1}
+    assert losses[-1] < losses[0]

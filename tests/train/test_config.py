@@ -8,7 +8,7 @@ from bitq.train.config import TrainConfig
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("epochs", 0, "train.epochs: must be 1 to 100000, got 0"),
+        ("epochs", -1, "train.epochs: must be 0 to 100000, got -1"),
         ("batch", 1, "train.batch: must be 2 to 1000000 rows, got 1"),
         ("lr", 0.0, "train.lr: must be 1e-09 to 10.0"),
         ("lr", float("inf"), "train.lr: must be finite"),

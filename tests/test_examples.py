@@ -1,0 +1,18 @@
+"""Every script in examples/ runs as it stands; the network file is run by the tests of the command line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "examples"
+OTHERS = {"my_model"}  # tests/integration/test_run.py
+
+
+@pytest.mark.parametrize("name", sorted({path.stem for path in FOLDER.glob("*.py")} - OTHERS))
+def test_an_example_ends_with_c_that_is_right(name, tmp_path):
+    command = [sys.executable, FOLDER / f"{name}.py", tmp_path / "deploy"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(told.stdout.split("right on ")[1].split(" %")[0]) > 85
+    assert (tmp_path / "deploy" / "model.c").is_file()
