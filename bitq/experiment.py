@@ -20,11 +20,11 @@ from bitq.core.errors import ConfigError
 from bitq.core.processes import report
 from bitq.data.dataset import Dataset
 from bitq.ir.graph import Graph
-from bitq.ir.reference import evaluate
 from bitq.lowering.lower import lower
 from bitq.nn.config import MODELS
 from bitq.quant.policy import matrix_names, resolve
 from bitq.quant.quantizer import QuantizedModel, Quantizer
+from bitq.sim.simulate import evaluate
 from bitq.train.checkpoint import load_weights
 from bitq.train.fit import EpochLog, Fitted, fit
 from bitq.train.inference import predict, to_float

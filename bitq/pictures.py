@@ -8,7 +8,7 @@ import numpy as np
 
 from bitq.data.dataset import Dataset
 from bitq.experiment import to_chip
-from bitq.ir.reference import evaluate
+from bitq.sim.simulate import evaluate
 from bitq.stages import Runs, best
 from bitq.track import figures
 from bitq.track.result import VariantResult

@@ -23,11 +23,12 @@ MAY_IMPORT = {
     "quant": {"core", "ir"},
     "train": {"core", "data", "quant"},
     "lowering": {"core", "data", "ir", "quant"},
+    "sim": {"core", "ir"},
 }
 """Packages of bitq that a package may import; the modules beside them join everything."""
 
 ONLY_IN = {
-    "torch": {"nn", "quant", "train", "lowering", "api.py", "callback.py", "experiment.py", "sweep.py"},
+    "torch": {"nn", "quant", "train", "lowering", "sim", "api.py", "callback.py", "experiment.py", "sweep.py"},
     "pytorch_lightning": {"train", "callback.py"},
     "safetensors": {"train", "experiment.py"},
     "mlflow": {"track"},
@@ -73,6 +74,8 @@ WITHOUT_OWN_TEST = {
     "bitq/ir": "tests/ir and tests/property",
     "bitq/ir/ops": "tests/ir and tests/property",
     "bitq/device": "tests/device",
+    "bitq/sim": "tests/sim",
+    "bitq/sim/ops": "tests/sim",
     "bitq/track": "tests/track",
 }
 """Modules, or packages with tests by subject, whose tests stand elsewhere, and where."""

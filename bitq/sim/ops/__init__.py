@@ -1,0 +1,1 @@
+"""Every operation in torch; found through the table in `bitq.sim.ops.table`."""

@@ -1,0 +1,23 @@
+"""The table of all operations in torch."""
+
+from __future__ import annotations
+
+from bitq.ir import ops as ir
+from bitq.sim.ops.linear import Conv, Dense
+from bitq.sim.ops.moves import ArgMax, Concat, Flatten
+from bitq.sim.ops.operation import Operation
+from bitq.sim.ops.pointwise import Add, Requantize
+from bitq.sim.ops.pools import AvgPool, MaxPool
+
+OPERATIONS: dict[type[ir.Op], type[Operation]] = {
+    ir.Add: Add,
+    ir.ArgMax: ArgMax,
+    ir.AvgPool: AvgPool,
+    ir.Concat: Concat,
+    ir.Conv: Conv,
+    ir.Dense: Dense,
+    ir.Flatten: Flatten,
+    ir.MaxPool: MaxPool,
+    ir.Requantize: Requantize,
+}
+"""One row per operation."""
