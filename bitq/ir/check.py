@@ -9,7 +9,7 @@ import re
 
 from bitq.ir.graph import Graph
 from bitq.ir.ops import ArgMax
-from bitq.ir.ops.rules import rule, zero_point_fits
+from bitq.ir.ops.rules import rule, shape_fits, zero_point_fits
 from bitq.ir.types import INT8, INT32
 
 
@@ -25,6 +25,7 @@ def check(graph: Graph) -> Graph:
         "the name is a C identifier",
     )
     rule(graph.input.dtype is INT8, "input", "the caller's input is INT8")
+    shape_fits(graph.input_name, graph.input)
     zero_point_fits(graph.input_name, graph.input)
     types = {graph.input_name: graph.input}
     for op in graph.ops:
@@ -32,6 +33,7 @@ def check(graph: Graph) -> Graph:
         missing = [name for name in op.inputs if name not in types]
         rule(not missing, op.name, f"inputs exist before they are read (missing: {', '.join(missing)})")
         inputs = [types[name] for name in op.inputs]
+        shape_fits(op.name, op.out)
         op.check(*inputs)
         shape = op.infer_shape(*inputs)
         rule(op.out.shape == shape, op.name, f"its output is {shape}, declared {op.out.shape}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from bitq.ir.ops.base import NO_PADDING, Pair, Values
 from bitq.ir.ops.linear import Linear, matmul
-from bitq.ir.ops.rules import one_input, rule
+from bitq.ir.ops.rules import one_input, rule, weights_fit
 from bitq.ir.ops.windows import slide, windows
 from bitq.ir.types import TensorType
 
@@ -47,6 +47,8 @@ class Conv(Linear):
     def check(self, *inputs: TensorType) -> None:
         """Weights fit the channels, outputs divide into groups."""
         x = one_input(self, inputs)
+        weights_fit(self.name, self.weights, 4)
+        rule(self.groups >= 1, self.name, f"there is at least one group, got {self.groups}")
         outputs = len(self.weights.codes)
         rule(outputs % self.groups == 0, self.name, f"its {outputs} outputs divide into {self.groups} groups")
         rule(min(self.dilation) >= 1, self.name, f"a dilation is at least 1, got {self.dilation}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bitq.ir.ops.base import Values
 from bitq.ir.ops.linear import Linear, matmul
-from bitq.ir.ops.rules import one_input
+from bitq.ir.ops.rules import one_input, weights_fit
 from bitq.ir.types import TensorType
 
 
@@ -21,6 +21,7 @@ class Dense(Linear):
     def check(self, *inputs: TensorType) -> None:
         """Weights ``(out, in)`` fit the elements of the input."""
         x = one_input(self, inputs)
+        weights_fit(self.name, self.weights, 2)
         self.check_linear(x, x.size, self.weights.codes.shape[1])
 
     def infer_shape(self, *inputs: TensorType) -> tuple[int, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from bitq.core.errors import DeployError
 from bitq.ir.ops.base import Op
-from bitq.ir.types import INT8, INT32, UINT8, Rescale, TensorType
+from bitq.ir.types import INT8, INT32, INT32_MAX, UINT8, WEIGHT_DTYPES, Rescale, TensorType, Weights
 
 
 def rule(holds: bool, node: str, text: str) -> None:
@@ -35,6 +37,21 @@ def keeps_type(op: Op, inputs: tuple[TensorType, ...]) -> None:
     rule(len(same) == 1, op.name, "it keeps the type of its input")
 
 
+def shape_fits(name: str, value: TensorType) -> None:
+    """A value has one to three dimensions and as many elements as C can count."""
+    sizes = value.shape
+    rule(1 <= len(sizes) <= 3 and min(sizes) >= 1, name, f"a shape is one to three positive sizes, got {sizes}")
+    rule(math.prod(sizes) <= INT32_MAX, name, f"a value has at most {INT32_MAX} elements, got {math.prod(sizes)}")
+
+
+def weights_fit(name: str, weights: Weights, dimensions: int) -> None:
+    """Codes of a codebook for weights, in as many dimensions as the operation needs."""
+    shape, scales = weights.codes.shape, weights.scale.shape
+    rule(len(shape) == dimensions, name, f"its weights have {dimensions} dimensions, got {shape}")
+    rule(weights.dtype.name in WEIGHT_DTYPES, name, f"{weights.dtype.name} is a codebook for weights")
+    rule(scales in ((1,), (shape[0],)), name, f"one scale, or one per output channel, got {scales}")
+
+
 def zero_point_fits(name: str, value: TensorType) -> None:
     """The zero point is an integer of the type."""
     holds = value.dtype.low <= value.zero_point <= value.dtype.high
@@ -52,7 +69,7 @@ def rescales(op: Op, rescale: Rescale | None) -> None:
 def rescale_fits(name: str, rescale: Rescale, out: TensorType) -> None:
     """A rescale leads to a type."""
     channels, dtype = out.shape[-1], out.dtype
-    rule(len(rescale.multiplier) in (1, channels), name, f"1 or {channels} multipliers")
+    rule(rescale.multiplier.shape in ((1,), (channels,)), name, f"1 or {channels} multipliers")
     rule(bool((rescale.multiplier >= 1).all()), name, "multipliers are 1..32767")
     rule(0 <= rescale.pre_shift <= 15 and 0 <= rescale.shift <= 30, name, "shifts are 0..15 and 0..30")
     rule(dtype.low <= rescale.low <= rescale.high <= dtype.high, name, f"the clamp lies within {dtype.name}")

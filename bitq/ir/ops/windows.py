@@ -13,6 +13,8 @@ from bitq.ir.types import TensorType
 def slide(op: Op, x: TensorType, kernel: Pair, stride: Pair, padding: tuple[Pair, Pair]) -> Pair:
     """Return the places ``(height, width)`` at which a window fits."""
     rule(len(x.shape) == 3, op.name, f"its input is (height, width, channels), got {x.shape}")
+    rule(min(*kernel, *stride) >= 1, op.name, f"kernel and stride are at least 1, got {kernel} and {stride}")
+    rule(min(*padding[0], *padding[1]) >= 0, op.name, f"padding is not negative, got {padding}")
     height = (x.shape[0] + sum(padding[0]) - kernel[0]) // stride[0] + 1
     width = (x.shape[1] + sum(padding[1]) - kernel[1]) // stride[1] + 1
     rule(height > 0 and width > 0, op.name, f"the kernel {kernel} fits into the padded input {x.shape}")

@@ -1,0 +1,107 @@
+"""The generated C of a graph, built in many ways: the runtime once per build, then one small file per graph."""
+
+from __future__ import annotations
+
+import _ctypes
+import ctypes
+import functools
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitq.codegen import emit
+from bitq.core.processes import find_tool, run_tool
+from bitq.device.compiler import STRICT, host_compiler
+from bitq.ir.graph import Graph
+from bitq.ir.reference import Outputs
+
+RUNTIME = Path(emit.__file__).parent / "runtime"
+_GUARD = 0x5AFEC0DE - 2**32 // 2  # behind the scores; must survive
+
+
+@dataclass(frozen=True)
+class Build:
+    """A compiler and its flags."""
+
+    compiler: str
+    flags: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.compiler} {' '.join(self.flags)}"
+
+    @functools.cache  # noqa: B019  a handful, each for the whole session
+    def runtime(self) -> tuple[Path, ...]:
+        """Return the objects of the runtime."""
+        folder = Path(tempfile.mkdtemp(prefix="bitq-runtime-"))
+        for source in sorted(RUNTIME.glob("*.c")):
+            self._compile([*STRICT, "-c"], [source], folder / f"{source.stem}.o")
+        return tuple(sorted(folder.glob("*.o")))
+
+    def link(self, graph: Graph, folder: Path, flags: Sequence[str], *more: Path) -> Path:
+        """Compile a graph's own C and link it with the runtime."""
+        files = emit.emit(graph).files
+        for name in ("model.c", "model.h"):
+            (folder / name).write_text(files[name])
+        output = folder / "linked"
+        used = [path for path in self.runtime() if f"{path.stem}.c" in files]
+        self._compile([*STRICT, *flags], [folder / "model.c", *more, *used], output)
+        return output
+
+    def run(self, graph: Graph, x: NDArray[np.int8]) -> Outputs:
+        """Run a graph called ``net`` in this process."""
+        with tempfile.TemporaryDirectory(prefix="bitq-build-") as name:
+            library = ctypes.CDLL(str(self.link(graph, Path(name), ["-shared"])))
+        rows = np.ascontiguousarray(x.reshape(len(x), -1))
+        types = graph.types()
+        length = sum(types[output].size for output in graph.outputs)
+        scores = np.full((len(rows), length + 1), _GUARD, np.int32)
+        run = library.net_run
+        run.argtypes, run.restype = (ctypes.c_void_p, ctypes.c_void_p), ctypes.c_int32
+        winners = [run(row.ctypes.data, out.ctypes.data) for row, out in zip(rows, scores, strict=True)]
+        _ctypes.dlclose(library._handle)
+        assert (scores[:, -1] == _GUARD).all(), "it writes past the scores"
+        return Outputs(scores[:, :-1], np.array(winners, np.int32))
+
+    def _compile(self, flags: Sequence[str], sources: Sequence[Path], output: Path) -> None:
+        host_compiler(self.compiler).build(["-fPIC", f"-I{RUNTIME}", *self.flags, *flags], sources, output)
+
+
+# zig brings its own sanitizer at -O0, which a shared library cannot link.
+LEVELS = (("-O0", "-fno-sanitize=undefined"), ("-O2",), ("-Os",))
+GCC = [Build("gcc", flags[:1]) for flags in LEVELS] if find_tool("gcc") else []
+ZIG = [Build("zig", flags) for flags in LEVELS]
+
+_MAIN = """
+#include <stdio.h>
+#include <stdlib.h>
+#include "model.h"
+int main(void)
+{
+    enum { IN = NET_INPUT_LENGTH, OUT = NET_SCORES_LENGTH };
+    int8_t *input = malloc(IN);
+    int32_t *scores = malloc(OUT * sizeof(int32_t));
+    while (fread(input, 1, IN, stdin) == IN) {
+        const int32_t winner = net_run(input, scores);
+        fwrite(scores, sizeof(int32_t), OUT, stdout);
+        fwrite(&winner, sizeof winner, 1, stdout);
+    }
+    free(input);
+    free(scores);
+    return 0;
+}
+"""
+
+
+def run_sanitized(build: Build, graph: Graph, x: NDArray[np.int8]) -> Outputs:
+    """Run a graph in a program of its own, which ends with an error where a sanitizer finds something."""
+    with tempfile.TemporaryDirectory(prefix="bitq-sanitized-") as name:
+        main = Path(name) / "main.c"
+        main.write_text(_MAIN)
+        program = build.link(graph, Path(name), [], main)
+        output = run_tool([str(program)], timeout_s=60, stdin=x.tobytes())
+    values = np.frombuffer(output, np.int32).reshape(len(x), -1)
+    return Outputs(values[:, :-1], values[:, -1])
