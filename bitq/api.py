@@ -99,16 +99,17 @@ def lower(
     return lower_model(quantized, calibration, spec, name=name, classify=classify)
 
 
-def export(graph: Graph, folder: str | Path, info: DeployInfo | None = None) -> Path:
+def export(graph: Graph, folder: str | Path, info: DeployInfo | None = None, optimize: str = "balanced") -> Path:
     """Write a deploy folder: C, manifest, and test vectors over random inputs.
 
     Args:
         graph: from `lower`.
         folder: must not exist yet or be a deploy folder, which is replaced.
         info: names of classes and what else the manifest should tell.
+        optimize: ``size``, ``balanced`` or ``speed``: what decides how each layer is computed.
     """
     none = np.zeros((0, *graph.input.shape), np.int8)
-    write_deploy(Path(folder), graph, info or DeployInfo(), vectors_of(graph, none, np.zeros(0, np.int64)))
+    write_deploy(Path(folder), graph, info or DeployInfo(), vectors_of(graph, none, np.zeros(0, np.int64)), optimize)
     return Path(folder)
 
 

@@ -72,7 +72,8 @@ def run_delivery(data: Dataset, delivery: Delivery) -> Delivered:
     )
     published = data.test if data.redistributable else data.stand_ins or data.test.take(np.zeros(0, np.int64))
     rows, labels = to_chip(published.x[:VECTOR_ROWS]), published.y[:VECTOR_ROWS]
-    manifest = write_deploy(delivery.folder, graph, info, vectors_of(graph, rows, labels, at_least=VECTOR_ROWS))
+    vectors = vectors_of(graph, rows, labels, at_least=VECTOR_ROWS)
+    manifest = write_deploy(delivery.folder, graph, info, vectors, delivery.target.optimize)
     inputs = to_chip(data.test.x)
     expected = evaluate(graph, inputs)
     host = HostModel(delivery.folder).predict(inputs)

@@ -63,7 +63,7 @@ def vectors_of(
     return Vectors(rows.reshape(shape), outputs.scores, outputs.winners, label)
 
 
-def write_deploy(folder: Path, graph: Graph, info: DeployInfo, vectors: Vectors) -> Manifest:
+def write_deploy(folder: Path, graph: Graph, info: DeployInfo, vectors: Vectors, optimize: str = "size") -> Manifest:
     """Write the deploy folder of a graph; the same arguments give the same bytes.
 
     Everything is written into a temporary folder beside the target, which is then renamed.
@@ -73,12 +73,13 @@ def write_deploy(folder: Path, graph: Graph, info: DeployInfo, vectors: Vectors)
         graph: a graph that obeys every rule and is proved to fit.
         info: origin of the data.
         vectors: from `vectors_of`.
+        optimize: ``size``, ``balanced`` or ``speed``: what decides how each operation is computed.
 
     Raises:
         DeployError: the graph cannot be written as C, classes or vectors do not fit it, or the folder holds
             something else.
     """
-    project = emit(graph)
+    project = emit(graph, optimize)
     _check(graph, info, vectors, sum(output.length for output in project.storage.outputs))
     _check_replaceable(folder)
     main = example_main(graph, vectors.input, vectors.scores, vectors.winner)

@@ -37,15 +37,19 @@ class Project:
         return prototype(self.storage.graph.name)
 
 
-def emit(graph: Graph) -> Project:
+def emit(graph: Graph, optimize: str = "size") -> Project:
     """Print a graph as C.
+
+    Args:
+        graph: a checked graph.
+        optimize: ``size``, ``balanced`` or ``speed``: what decides how each operation is computed.
 
     Raises:
         DeployError: the graph breaks a rule or does not fit the runtime's structures.
         RangeError: an accumulator may not fit in 32 bits.
     """
     prove(check(graph))
-    storage = store(graph)
+    storage = store(graph, optimize)
     printed = layers(storage)
     runtime = sorted({name for layer in printed for name in layer.runtime})
     files = {
@@ -57,9 +61,9 @@ def emit(graph: Graph) -> Project:
     return Project(storage, printed, dict(sorted(files.items())))
 
 
-def parameter_bytes(graph: Graph) -> int:
+def parameter_bytes(graph: Graph, optimize: str = "size") -> int:
     """Return the exact bytes of every const object of ``model.c`` on a core with 32-bit pointers."""
-    return sum(layer.flash_bytes for layer in layers(store(graph)))
+    return sum(layer.flash_bytes for layer in layers(store(graph, optimize)))
 
 
 def runtime_text(name: str) -> str:
@@ -111,10 +115,8 @@ def _model_c(storage: Storage, printed: tuple[Layer, ...]) -> str:
     name = storage.graph.name
     constants = [constant.text for layer in printed for constant in layer.constants]
     buffers = ""
-    if storage.bytes_plan.size:
-        buffers += f"static uint8_t {name}_arena[{storage.bytes_plan.size}];\n"
-    if storage.words_plan.size:
-        buffers += f"static int32_t {name}_words[{storage.words_plan.size}];\n"
+    if storage.plan.size:
+        buffers = f"static uint32_t {name}_arena[{storage.plan.size}];\n"
     body = ["const uint8_t *const x = (const uint8_t *)input;"]
     result = "0"
     if storage.returned is not None:

@@ -1,11 +1,10 @@
-"""Every working operation of a graph as C, through the table in `bitq.codegen.ops.table`."""
+"""Every working operation of a graph as C, by the printer that was chosen for it."""
 
 from __future__ import annotations
 
 import re
 
 from bitq.codegen.ops.layer import Layer, Place
-from bitq.codegen.ops.table import PRINTERS
 from bitq.codegen.storage import Storage
 from bitq.ir.ops import Op
 
@@ -17,7 +16,7 @@ def layers(storage: Storage) -> tuple[Layer, ...]:
         DeployError: a dimension or a clamp is beyond what the runtime's structures hold; names the layer.
     """
     return tuple(
-        PRINTERS[type(op)].layer(op, _place(op, f"{storage.graph.name}_{symbol}", storage))
+        storage.printers[op.name].layer(op, _place(op, f"{storage.graph.name}_{symbol}", storage))
         for op, symbol in _symbols(storage)
     )
 

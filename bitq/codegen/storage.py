@@ -5,10 +5,12 @@ A flattened value shares the buffer of what it flattens. Operations that lead to
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bitq.codegen.choice import printer_of
 from bitq.codegen.ops.layer import Operand
-from bitq.codegen.ops.table import PRINTERS
+from bitq.codegen.ops.printer import Printer
 from bitq.codegen.plan import Plan, Request, plan
 from bitq.core.errors import DeployError
 from bitq.ir.graph import Graph
@@ -33,22 +35,22 @@ class Storage:
         graph: what is placed.
         ops: operations that do work, in order.
         outputs: the graph's outputs within the scores.
-        bytes_plan: 8-bit values and scratch buffers, in bytes.
-        words_plan: INT32 values that are no output, in words.
+        printers: how each operation is printed, by its name.
+        plan: values that are no output and scratch buffers, in words of 4 bytes.
         returned: name of the ArgMax that is returned directly, or None.
     """
 
     graph: Graph
     ops: tuple[Op, ...]
     outputs: tuple[Output, ...]
-    bytes_plan: Plan
-    words_plan: Plan
+    printers: Mapping[str, Printer]
+    plan: Plan
     returned: str | None
 
     @property
     def arena_bytes(self) -> int:
         """Static RAM of the model."""
-        return self.bytes_plan.size + 4 * self.words_plan.size
+        return 4 * self.plan.size
 
     def expression(self, value: str) -> str:
         """Return the C expression for the address of a value."""
@@ -58,22 +60,29 @@ class Storage:
         for output in self.outputs:
             if _root(self.graph, output.name) == root:
                 return _at("scores", output.offset)
-        if root in self.words_plan.offsets:
-            return _at(f"{self.graph.name}_words", self.words_plan.offsets[root])
-        return _at(f"{self.graph.name}_arena", self.bytes_plan.offsets[root])
+        kind = "int32_t" if self.graph.types()[root].dtype is INT32 else "uint8_t"
+        return self._in_arena(kind, self.plan.offsets[root])
 
     def scratch(self, op: Op) -> str:
-        """Return the C expression for an operation's scratch buffer, NULL if it needs none."""
-        offset = self.bytes_plan.offsets.get(_scratch_name(op))
-        return "NULL" if offset is None else _at(f"{self.graph.name}_arena", offset)
+        """Return the C expression for an operation's scratch buffer of words, NULL if it needs none."""
+        offset = self.plan.offsets.get(_scratch_name(op))
+        return "NULL" if offset is None else self._in_arena("uint32_t", offset)
 
     def operand(self, value: str) -> Operand:
         """Return a value as an operation reads it."""
         return Operand(self.graph.types()[value], _flip(self.graph, value), self.expression(value))
 
+    def _in_arena(self, kind: str, offset: int) -> str:
+        place = _at(f"{self.graph.name}_arena", offset)
+        return place if kind == "uint32_t" else f"({kind} *){f'({place})' if offset else place}"
 
-def store(graph: Graph) -> Storage:
+
+def store(graph: Graph, optimize: str = "size") -> Storage:
     """Decide where the values of a checked graph live.
+
+    Args:
+        graph: a checked graph.
+        optimize: ``size``, ``balanced`` or ``speed``: what decides how each operation is computed.
 
     Raises:
         DeployError: two outputs are the same value.
@@ -87,16 +96,18 @@ def store(graph: Graph) -> Storage:
             last[root] = max(last.get(root, 0), step)
     output_roots = {_root(graph, output.name) for output in outputs}
     returned = graph.winner if graph.winner is not None and graph.winner not in last else None
-    small: list[Request] = []
-    wide: list[Request] = []
+    printers = {op.name: printer_of(op, optimize) for op in ops}
+    requests: list[Request] = []
     for step, op in enumerate(ops):
-        if (size := _scratch_bytes(op, graph)) > 0:
-            small.append(Request(_scratch_name(op), size, step, step))
+        operands = [Operand(types[name], _flip(graph, name)) for name in op.inputs]
+        if (size := printers[op.name].scratch(op, operands)) > 0:
+            requests.append(Request(_scratch_name(op), _words(size), step, step))
         if op.name in output_roots or op.name == returned:
             continue
         end = len(ops) if op.name == graph.winner else last[op.name]
-        (wide if types[op.name].dtype is INT32 else small).append(Request(op.name, types[op.name].size, step, end))
-    return Storage(graph, ops, outputs, plan(small), plan(wide), returned)
+        size = types[op.name].size * (4 if types[op.name].dtype is INT32 else 1)
+        requests.append(Request(op.name, _words(size), step, end))
+    return Storage(graph, ops, outputs, printers, plan(requests), returned)
 
 
 def _root(graph: Graph, value: str) -> str:
@@ -131,14 +142,13 @@ def _live(graph: Graph) -> tuple[Op, ...]:
     return tuple(op for op in reversed(live) if not isinstance(op, Flatten))
 
 
-def _scratch_bytes(op: Op, graph: Graph) -> int:
-    types = graph.types()
-    return PRINTERS[type(op)].scratch(op, [Operand(types[name], _flip(graph, name)) for name in op.inputs])
-
-
 def _flip(graph: Graph, value: str) -> int:
     # The caller's bytes are signed.
     return 0x80 if _root(graph, value) == graph.input_name else 0
+
+
+def _words(size: int) -> int:
+    return -(-size // 4)
 
 
 def _scratch_name(op: Op) -> str:

@@ -45,7 +45,7 @@ STRICT = [
 ]
 """Warnings are errors, in the generated code too."""
 
-OPTIMIZE = {"size": ["-Os"], "balanced": ["-O2", "-fno-unroll-loops"], "speed": ["-O2"]}
+OPTIMIZE = {"size": ["-Os"], "balanced": ["-O2", "-fno-unroll-loops"], "speed": ["-O2", "-fno-unroll-loops"]}
 
 _UNDEFINED = re.compile(r"undefined (?:symbol: |reference to [`'])([A-Za-z_]\w*)")
 

@@ -26,17 +26,23 @@ def test_only_needed_runtime_files_are_emitted():
     assert files == expected | {"bitq.h", "model.c", "model.h"}
 
 
+def test_speed_makes_straight_line_code_and_buckets():
+    files = set(emit(sequence_net(), "speed").files)
+    assert files == {"bitq.h", "bitq_argmax.c", "bitq_max_pool.c", "bitq_places.c", "model.c", "model.h"}
+
+
+@pytest.mark.parametrize("optimize", ["size", "speed"])
 @pytest.mark.parametrize("dtype", WEIGHT_DTYPES.values(), ids=WEIGHT_DTYPES)
-def test_parameter_bytes_are_the_compiled_sizes(dtype, tmp_path):
+def test_parameter_bytes_are_the_compiled_sizes(dtype, optimize, tmp_path):
     graph = sequence_net(dtype)
-    for name, text in emit(graph).files.items():
+    for name, text in emit(graph, optimize).files.items():
         (tmp_path / name).write_text(text)
     flags = ["-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0plus", "-Os", "-g1", "-c", *STRICT]
     target_compiler("zig").build(flags, [tmp_path / "model.c"], tmp_path / "model.o")
     with (tmp_path / "model.o").open("rb") as stream:
         symbols = ELFFile(stream).get_section_by_name(".symtab").iter_symbols()
         objects = [s for s in symbols if s["st_info"]["type"] == "STT_OBJECT" and not s.name.endswith("_arena")]
-        assert sum(s["st_size"] for s in objects) == parameter_bytes(graph)
+        assert sum(s["st_size"] for s in objects) == parameter_bytes(graph, optimize)
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
@@ -100,3 +106,8 @@ def test_a_clamp_beyond_int32_is_refused():
     rescale = Rescale(np.ones(1, np.int16), 0, 0, INT32.low, 5, INT32.high)
     with pytest.raises(DeployError, match="zero point"):
         emit(replace(graph, ops=(*graph.ops[:2], replace(graph.ops[2], out=out, rescale=rescale)), winner=None))
+
+
+def test_what_may_decide_is_named():
+    with pytest.raises(DeployError, match="size, balanced, speed"):
+        emit(sequence_net(), "fast")

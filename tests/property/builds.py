@@ -25,13 +25,14 @@ _GUARD = 0x5AFEC0DE - 2**32 // 2  # behind the scores; must survive
 
 @dataclass(frozen=True)
 class Build:
-    """A compiler and its flags."""
+    """A compiler, its flags, and what decides which C is printed."""
 
     compiler: str
     flags: tuple[str, ...]
+    optimize: str
 
     def __str__(self) -> str:
-        return f"{self.compiler} {' '.join(self.flags)}"
+        return f"{self.compiler} {' '.join(self.flags)} ({self.optimize})"
 
     @functools.cache  # noqa: B019  a handful, each for the whole session
     def runtime(self) -> tuple[Path, ...]:
@@ -43,7 +44,7 @@ class Build:
 
     def link(self, graph: Graph, folder: Path, flags: Sequence[str], *more: Path) -> Path:
         """Compile a graph's own C and link it with the runtime."""
-        files = emit.emit(graph).files
+        files = emit.emit(graph, self.optimize).files
         for name in ("model.c", "model.h"):
             (folder / name).write_text(files[name])
         output = folder / "linked"
@@ -71,9 +72,9 @@ class Build:
 
 
 # zig brings its own sanitizer at -O0, which a shared library cannot link.
-LEVELS = (("-O0", "-fno-sanitize=undefined"), ("-O2",), ("-Os",))
-GCC = [Build("gcc", flags[:1]) for flags in LEVELS] if find_tool("gcc") else []
-ZIG = [Build("zig", flags) for flags in LEVELS]
+LEVELS = ((("-O0", "-fno-sanitize=undefined"), "speed"), (("-O2",), "speed"), (("-Os",), "size"))
+GCC = [Build("gcc", flags[:1], optimize) for flags, optimize in LEVELS] if find_tool("gcc") else []
+ZIG = [Build("zig", flags, optimize) for flags, optimize in LEVELS]
 
 _MAIN = """
 #include <stdio.h>

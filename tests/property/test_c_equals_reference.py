@@ -16,8 +16,8 @@ from tests.property.builds import GCC, ZIG, Build, run_sanitized
 SOME = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 MANY = settings(SOME, max_examples=2000, database=None)
 SANITIZED = [
-    Build("gcc", (level, "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"))
-    for level in ("-O0", "-O2")
+    Build("gcc", (level, "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"), optimize)
+    for level, optimize in (("-O0", "size"), ("-O2", "speed"), ("-O2", "size"))
 ]
 NEEDS_GCC = pytest.mark.skipif(not GCC, reason="the sanitizers come with gcc")
 

@@ -32,15 +32,14 @@ def _plain(op: Conv, at: Place) -> Layer:
     window = window_fields(op, x, op.kernel, op.stride, op.padding)
     both: Fields = [("linear", nested(linear)), ("window", nested(window))]
     constants.append(struct(f"{at.symbol}_layer", "bitq_convolution", both))
-    call = f"bitq_conv(&{at.symbol}_layer, {x.expression}, {at.scratch}, {at.y});"
+    call = f"bitq_conv(&{at.symbol}_layer, {x.expression}, (uint8_t *)({at.scratch}), {at.y});"
     return Layer(op, tuple(constants), call, ("bitq_conv", PACKINGS[op.weights.dtype.name].kernel))
 
 
 def _grouped(op: Conv, at: Place) -> Layer:
     x = at.inputs[0]
-    constants, linear = linear_constants(op, at.symbol, 0)
-    own: dict[str, str | int] = {"kernel": "NULL", "planes": PACKINGS[op.weights.dtype.name].field_bits}
-    linear = [(name, own.get(name, value)) for name, value in linear]
+    bits = PACKINGS[op.weights.dtype.name].field_bits
+    constants, linear = linear_constants(op, at.symbol, 0, kernel="NULL", planes=bits)
     window = window_fields(op, x, op.kernel, op.stride, op.padding)
     both: Fields = [("linear", nested(linear)), ("window", nested(window))]
     require(op, max(op.dilation) <= UINT16_MAX, f"a dilation of {max(op.dilation)}", f"at most {UINT16_MAX}")

@@ -43,7 +43,7 @@ class Place:
         symbol: C identifier of its own, the prefix of its constants.
         inputs: what it reads.
         y: address of its result.
-        scratch: address of its scratch buffer, NULL if it asked for none.
+        scratch: address of its scratch buffer, a pointer to words; NULL if it asked for none.
         returned: whether its result is the variable ``winner`` that the entry point returns.
     """
 
@@ -77,8 +77,8 @@ class Layer:
 
 
 def byte_zero(value: TensorType) -> int:
-    """Return the unsigned byte that stands for 0 in an 8-bit value as the engine holds it."""
-    return value.zero_point - value.dtype.low if value.dtype is not UINT8 else value.zero_point
+    """Return the integer that stands for 0 as the engine holds a value: 8-bit ones as unsigned bytes."""
+    return value.zero_point if value.dtype in (UINT8, INT32) else value.zero_point - value.dtype.low
 
 
 def out_bytes(op: Op) -> int:
@@ -101,12 +101,12 @@ def rescale_constants(op: Op, rescale: Rescale | None, symbol: str) -> list[Cons
     if rescale is None:
         return []
     multiplier = table(f"{symbol}_multiplier", rescale.multiplier.astype(np.int16))
-    low, high = _relative_clamp(op, rescale)
+    low, high = relative_clamp(op, rescale)
     fields: Fields = [
         ("multiplier", multiplier.name),
         ("low", low),
         ("high", high),
-        ("zero_point", byte_zero(op.out) if op.out.dtype is not INT32 else rescale.zero_point),
+        ("zero_point", byte_zero(op.out)),
         ("step", int(rescale.per_channel)),
         ("pre_shift", rescale.pre_shift),
         ("shift", rescale.shift),
@@ -137,7 +137,7 @@ def window_fields(op: Op, x: Operand, kernel: Pair, stride: Pair, padding: tuple
     return [*sizes, ("flip", x.flip), ("zero", x.zero)]
 
 
-def _relative_clamp(op: Op, rescale: Rescale) -> Pair:
+def relative_clamp(op: Op, rescale: Rescale) -> Pair:
     """Return the clamp before the zero point is added; cut to int32, in which the clamped value is."""
     low, high = max(rescale.low - rescale.zero_point, INT32.low), min(rescale.high - rescale.zero_point, INT32.high)
     require(op, INT32.low <= high and low <= INT32.high, f"clamp around zero point {rescale.zero_point}", "int32")

@@ -7,13 +7,15 @@ from numpy.typing import NDArray
 
 from bitq.codegen.constants import Constant, Fields, table
 from bitq.codegen.ops.layer import UINT16_MAX, out_bytes, require, rescale_constants
-from bitq.codegen.pack import PACKINGS, pack
+from bitq.codegen.pack import PACKINGS, Bytes, pack
 from bitq.ir.ops import Linear
 
 _BIAS_INT32 = 255
 
 
-def linear_constants(op: Linear, symbol: str, zero: int) -> tuple[list[Constant], Fields]:
+def linear_constants(
+    op: Linear, symbol: str, zero: int, packed: Bytes | None = None, **own: str | int
+) -> tuple[list[Constant], Fields]:
     """Return the constants of a linear layer and the fields of its `bitq_linear`.
 
     Args:
@@ -21,13 +23,15 @@ def linear_constants(op: Linear, symbol: str, zero: int) -> tuple[list[Constant]
         symbol: prefix of the constants.
         zero: the byte that stands for 0 in its input, which is folded into the biases; 0 where the kernel takes
             every input relative to its zero.
+        packed: the weights in an order of their own.
+        own: fields with a meaning of their own.
     """
     packing = PACKINGS[op.weights.dtype.name]
     matrix = op.weights.matrix
     outputs, inputs = matrix.shape
     most = f"at most {UINT16_MAX} each"
     require(op, max(outputs, inputs) <= UINT16_MAX, f"{inputs} inputs and {outputs} outputs", most)
-    weights = table(f"{symbol}_weights", pack(matrix.astype(np.int8), op.weights.dtype))
+    weights = table(f"{symbol}_weights", pack(matrix.astype(np.int8), op.weights.dtype) if packed is None else packed)
     # Folding in the zero point gives the sum for an input of all zero bytes, so it fits where the sums do.
     stored, shift = shortest_bias(op.bias.astype(np.int64) - zero * matrix.sum(axis=1))
     bias = table(f"{symbol}_bias", stored)
@@ -46,7 +50,7 @@ def linear_constants(op: Linear, symbol: str, zero: int) -> tuple[list[Constant]
         ("bias_shift", shift),
         ("out_bytes", out_bytes(op)),
     ]
-    return [weights, bias, *rescale], fields
+    return [weights, bias, *rescale], [(name, own.get(name, value)) for name, value in fields]
 
 
 def shortest_bias(bias: NDArray[np.int64]) -> tuple[NDArray[np.int16] | NDArray[np.int32], int]:

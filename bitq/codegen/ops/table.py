@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
-
 from bitq.codegen.ops.arg_max import arg_max
 from bitq.codegen.ops.branches import add, concat
 from bitq.codegen.ops.conv import conv
 from bitq.codegen.ops.conv import scratch as conv_scratch
 from bitq.codegen.ops.dense import dense
 from bitq.codegen.ops.dense import scratch as dense_scratch
-from bitq.codegen.ops.layer import Layer, Operand, Place
 from bitq.codegen.ops.pool import avg_pool, max_pool, requantize
+from bitq.codegen.ops.printer import Printer
 from bitq.ir.ops import Add, ArgMax, AvgPool, Concat, Conv, Dense, MaxPool, Op, Requantize
-
-
-def nothing(op: Op, inputs: Sequence[Operand]) -> int:
-    """No scratch buffer."""
-    return 0
-
-
-class Printer(NamedTuple):
-    """How an operation is printed.
-
-    Attributes:
-        layer: its constants and its call.
-        scratch: bytes of the buffer that it needs while it runs; the operands have no address yet.
-    """
-
-    layer: Callable[[Any, Place], Layer]
-    scratch: Callable[[Any, Sequence[Operand]], int] = nothing
-
 
 PRINTERS: dict[type[Op], Printer] = {
     Add: Printer(add),

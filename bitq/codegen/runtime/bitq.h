@@ -53,7 +53,7 @@ struct bitq_linear {
     const bitq_rescale *rescale; /* NULL: the sums are stored as int32_t */
     uint16_t inputs;
     uint16_t outputs;
-    uint16_t row_bytes; /* of one output (and of one of its bit planes) */
+    uint16_t row_bytes; /* of one output (and of one of its bit planes); for buckets the columns in use of one group */
     uint8_t planes; /* planes and widen: for bitq_planes */
     uint8_t widen;
     uint8_t offset;
@@ -83,6 +83,14 @@ typedef struct {
     uint8_t flip[2]; /* as in bitq_window */
 } bitq_sum;
 
+/* Adds inputs to two groups of 256 buckets by the weights of those groups. */
+typedef void bitq_fill_kernel(const uint8_t *weights, const uint8_t *x, uint32_t inputs, uint32_t *buckets);
+
+/* Computes all channels of one output place from a window whose rows lie `row` bytes apart. */
+typedef void bitq_place(const uint8_t *x, uint32_t row, void *y);
+
+bitq_fill_kernel bitq_fill;
+bitq_fill_kernel bitq_fill_signed;
 bitq_kernel bitq_bits;
 bitq_kernel bitq_planes;
 bitq_kernel bitq_nibbles;
@@ -90,6 +98,12 @@ bitq_kernel bitq_bytes;
 
 /* copy: NULL, or room for the inputs if x is the caller's int8_t input. */
 void bitq_dense(const bitq_linear *layer, const uint8_t *x, uint8_t *copy, void *y);
+/* buckets: room for 512 sums. fill: bitq_fill, or bitq_fill_signed if x is the caller's int8_t input. */
+void bitq_dense_buckets(const bitq_linear *layer, const uint8_t *x, bitq_fill_kernel *fill, uint32_t *buckets, void *y);
+uint32_t bitq_bucket_sums(uint32_t *buckets, uint32_t count, uint32_t *sums);
+/* patch: room for one window. step: bytes of one output place. */
+void bitq_places(const bitq_window *window, bitq_place *place, const uint8_t *x, uint8_t *patch, void *y,
+                 uint32_t step);
 /* patch: room for the inputs of one output. */
 void bitq_conv(const bitq_convolution *layer, const uint8_t *x, uint8_t *patch, void *y);
 /* taps: room for the weights of one output. */

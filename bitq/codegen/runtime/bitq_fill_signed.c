@@ -1,0 +1,27 @@
+#include "bitq.h"
+
+/* The same for inputs of int8_t. */
+void bitq_fill_signed(const uint8_t *weights, const uint8_t *x, uint32_t inputs, uint32_t *buckets)
+{
+    uint32_t *const second = buckets + 256;
+    for (; (inputs & 3u) != 0u; --inputs) {
+        const uint32_t value = (uint32_t)(int32_t)(int8_t)*x++;
+        buckets[*weights++] += value;
+        second[*weights++] += value;
+    }
+    for (const uint8_t *const end = x + inputs; x != end; x += 4) {
+        uint32_t value = (uint32_t)(int32_t)(int8_t)x[0];
+        buckets[weights[0]] += value;
+        second[weights[1]] += value;
+        value = (uint32_t)(int32_t)(int8_t)x[1];
+        buckets[weights[2]] += value;
+        second[weights[3]] += value;
+        value = (uint32_t)(int32_t)(int8_t)x[2];
+        buckets[weights[4]] += value;
+        second[weights[5]] += value;
+        value = (uint32_t)(int32_t)(int8_t)x[3];
+        buckets[weights[6]] += value;
+        second[weights[7]] += value;
+        weights += 8;
+    }
+}

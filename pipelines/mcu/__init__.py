@@ -1,0 +1,1 @@
+"""Microcontroller study: reference networks, yardsticks, and what each costs on emulated cores."""
