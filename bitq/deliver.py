@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bitq.codegen.deploy import vectors_of, write_deploy
+from bitq.codegen.deploy import NO_LABEL, vectors_of, write_deploy
 from bitq.codegen.manifest import DeployInfo
 from bitq.core.processes import report
 from bitq.data.dataset import Dataset
@@ -63,7 +63,7 @@ def run_delivery(data: Dataset, delivery: Delivery) -> Delivered:
     """
     graph = delivery.graph
     info = DeployInfo(
-        classes=data.classes,
+        classes=data.classes if data.task == "classification" else (),
         preprocess=tuple((step.name, dict(step.parameters)) for step in data.preprocess),
         rate_hz=data.rate_hz,
         channels=data.channels,
@@ -72,6 +72,8 @@ def run_delivery(data: Dataset, delivery: Delivery) -> Delivered:
     )
     published = data.test if data.redistributable else data.stand_ins or data.test.take(np.zeros(0, np.int64))
     rows, labels = to_chip(published.x[:VECTOR_ROWS]), published.y[:VECTOR_ROWS]
+    if data.task == "regression":
+        labels = np.full(len(rows), NO_LABEL)
     vectors = vectors_of(graph, rows, labels, at_least=VECTOR_ROWS)
     manifest = write_deploy(delivery.folder, graph, info, vectors, delivery.target.optimize)
     inputs = to_chip(data.test.x)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +18,11 @@ from torch import nn
 from bitq.config import ExperimentConfig, VariantConfig, named_method
 from bitq.core import files
 from bitq.core.errors import ConfigError
+from bitq.core.metrics import ERRORS
 from bitq.core.processes import report
 from bitq.data.dataset import Dataset
 from bitq.ir.graph import Graph
+from bitq.lowering.heads import in_units, reconstruction_error
 from bitq.lowering.lower import lower
 from bitq.nn.config import MODELS
 from bitq.quant.policy import matrix_names, resolve
@@ -27,8 +30,9 @@ from bitq.quant.quantizer import QuantizedModel, Quantizer
 from bitq.sim.simulate import evaluate
 from bitq.train.checkpoint import load_weights
 from bitq.train.fit import EpochLog, Fitted, fit
-from bitq.train.inference import predict, to_float
+from bitq.train.inference import to_float
 from bitq.train.metrics import METRICS
+from bitq.train.tasks import answers
 
 CALIBRATION_ROWS = 2000
 
@@ -58,7 +62,7 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What one training gave; metrics in 0..1.
+    """What one training gave; metrics in 0..1, an error as mae in the units of the target.
 
     Attributes:
         variant: its name.
@@ -70,6 +74,7 @@ class Trained:
         history: metrics per epoch.
         graph: the integer graph; None for float.
         histograms: ``weight / scale`` per matrix just before rounding.
+        metric: name of the metric.
     """
 
     variant: str
@@ -81,6 +86,7 @@ class Trained:
     history: list[EpochLog]
     graph: Graph | None
     histograms: dict[str, NDArray[np.float32]]
+    metric: str
 
 
 def run_job(data: Dataset, job: Job) -> Trained:
@@ -103,8 +109,8 @@ def run_job(data: Dataset, job: Job) -> Trained:
     files.write_bytes(job.weights_path(job.variant), save({k: v.contiguous() for k, v in model.state_dict().items()}))
     metric = METRICS[data.metric]
 
-    def score(x: NDArray[np.int8], y: NDArray[np.int64]) -> float:
-        return metric(y, predict(model, x, data.input) if graph is None else evaluate(graph, to_chip(x)).winners)
+    def score(x: NDArray[np.int8], y: NDArray[Any]) -> float:
+        return metric(y, answers(model, x, data) if graph is None else graph_answers(graph, x, data))
 
     return Trained(
         job.variant,
@@ -116,6 +122,7 @@ def run_job(data: Dataset, job: Job) -> Trained:
         fitted.history,
         graph,
         fitted.histograms,
+        data.metric,
     )
 
 
@@ -125,6 +132,8 @@ def check_variants(config: ExperimentConfig, data: Dataset) -> None:
     Raises:
         ConfigError: names the key.
     """
+    if config.search is not None and data.metric in ERRORS:
+        raise ConfigError(f"search: compares shares, and {data.metric} is an error in units; choose +search=null.")
     model = build_model(config, data, config.seed)
     for name, variant in config.variants.items():
         if variant.training == "float":
@@ -148,7 +157,7 @@ def build_model(config: ExperimentConfig, data: Dataset, seed: int) -> nn.Module
         ConfigError: network and data, or network and file, do not fit.
     """
     torch.manual_seed(seed)
-    model = MODELS[config.model.name].load()(config.model, data.input.shape, len(data.classes))
+    model = MODELS[config.model.name].load()(config.model, data.input.shape, data.outputs)
     assert isinstance(model, nn.Module)
     if config.train.init is not None:
         try:
@@ -156,6 +165,15 @@ def build_model(config: ExperimentConfig, data: Dataset, seed: int) -> nn.Module
         except ConfigError as error:
             raise ConfigError(f"train.init: {error}") from error
     return model
+
+
+def graph_answers(graph: Graph, x: NDArray[np.int8], data: Dataset) -> NDArray[Any]:
+    """Return an integer graph's answers to rows of a dataset; see `bitq.train.tasks.answers`."""
+    found = evaluate(graph, to_chip(x))
+    if data.task == "classification":
+        return found.winners
+    real = found.scores * graph.types()[graph.outputs[0]].scale
+    return real if data.task == "regression" else real[:, 0]
 
 
 def to_chip(x: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -183,7 +201,7 @@ def _after_training(data: Dataset, job: Job, variant: VariantConfig) -> Fitted:
     if base is not None and job.weights_path(base).is_file():
         model = build_model(job.config, data, job.seed)
         model.load_state_dict(load_file(job.weights_path(base)))
-        before = predict(model, data.test.x, data.input) if job.on_test else None
+        before = answers(model, data.test.x, data) if job.on_test else None
         float_run = Fitted(QuantizedModel(model, {}), [], before, {})
     else:
         float_run = _trained(data, job, VariantConfig(training="float"))
@@ -195,4 +213,11 @@ def _after_training(data: Dataset, job: Job, variant: VariantConfig) -> Fitted:
 def _lower(data: Dataset, job: Job, quantized: QuantizedModel) -> Graph:
     rows = np.random.default_rng(0).permutation(len(data.train))[:CALIBRATION_ROWS]
     calibration = to_float(data.train.x[rows], data.input)
-    return lower(quantized, calibration, data.input, name=f"{job.config.experiment}_{job.variant}"[:31])
+    name = f"{job.config.experiment}_{job.variant}"[:31]
+    if data.task == "classification":
+        return lower(quantized, calibration, data.input, name=name)
+    if data.task == "regression":
+        quantized = in_units(quantized, data.target_mean, data.target_std)
+    else:
+        quantized = reconstruction_error(quantized)
+    return lower(quantized, calibration, data.input, name=name, classify=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bitq.core.metrics import ERRORS
 from bitq.data.dataset import Dataset
 from bitq.experiment import to_chip
 from bitq.sim.simulate import evaluate
@@ -31,7 +32,11 @@ def of_run(folder: Path, runs: Runs, results: dict[str, VariantResult], metric: 
     histories = {name: [t.history for t in trained] for name, trained in runs.items() if trained[0].history}
     words = metric.replace("_", " ")
     if histories:
-        made.append(figures.curves(place / "curves.png", histories, f"val/{metric}", f"validation {words}"))
+        made.append(
+            figures.curves(
+                place / "curves.png", histories, f"val/{metric}", f"validation {words}", percent=metric not in ERRORS
+            )
+        )
     flipping = {name: h for name, h in histories.items() if "weights/flips" in h[0][-1]}
     if flipping:
         made.append(figures.curves(place / "flips.png", flipping, "weights/flips", "codes changed per epoch"))
@@ -45,7 +50,7 @@ def of_variant(folder: Path, variant: str, data: Dataset, runs: Runs) -> list[Pa
     made: list[Path] = []
     if chosen.histograms:
         made.append(figures.weights(place / "weights.png", chosen.histograms))
-    if chosen.graph is not None:
+    if chosen.graph is not None and data.task == "classification":
         winners = evaluate(chosen.graph, to_chip(data.test.x)).winners
         counts = np.zeros((len(data.classes), len(data.classes)), np.int64)
         np.add.at(counts, (data.test.y, winners), 1)

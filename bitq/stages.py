@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from bitq.config import ExperimentConfig
 from bitq.core.errors import BitqError, DeployError
+from bitq.core.metrics import merit, with_unit
 from bitq.core.processes import run_jobs
 from bitq.data.dataset import Dataset
 from bitq.deliver import Delivered, Delivery, run_delivery
@@ -95,7 +96,7 @@ def deliver(config: ExperimentConfig, data: Dataset, runs: Runs, folder: Path) -
 
 def best(trained: Sequence[Trained]) -> Trained:
     """Return the run with the best validation metric, the lowest seed on ties."""
-    return max(trained, key=lambda t: (t.validation, -t.seed))
+    return max(trained, key=lambda t: (merit(t.metric, t.validation), -t.seed))
 
 
 def summarize(
@@ -185,7 +186,7 @@ def _all(
         done, detail = value
         if isinstance(detail, dict):
             metric = detail[f"val/{data.metric}"]
-            progress.update(labels[index], done, epochs, f"validation {100 * metric:.1f} %")
+            progress.update(labels[index], done, epochs, f"validation {with_unit(data.metric, metric, 1)}")
         else:
             progress.update(labels[index], done, detail)
 

@@ -1,4 +1,4 @@
-"""A small made-up classification task."""
+"""Small made-up tasks, one of each kind."""
 
 import numpy as np
 
@@ -19,3 +19,35 @@ def blobs(rows: int = 240, *, classes: int = 3, shape: tuple[int, ...] = (6,), m
     return Dataset(
         "blobs", "builtin", "none", True, names, InputSpec(shape, 1 / 64, 0), (), *parts, metric, (1.0,) * classes
     )
+
+
+def spirals(rows: int = 300) -> Dataset:
+    """Return two real targets, of different size and offset, of four inputs."""
+    rng = np.random.default_rng(0)
+
+    def split(count: int) -> Split:
+        x = rng.integers(-100, 101, (count, 4)).astype(np.int8)
+        u = x / 50
+        y = np.stack([100 + 5 * np.sin(u[:, 0]) + 3 * u[:, 1] * u[:, 2], 40 * u[:, 3] - 20], axis=1)
+        return Split(x, y.astype(np.float32))
+
+    parts = (split(rows), split(80), split(80))
+    return Dataset(
+        "spirals", "builtin", "none", True, (), InputSpec((4,), 1 / 50, 0), (), *parts, "mae", (), task="regression"
+    )
+
+
+def waves(rows: int = 300) -> Dataset:
+    """Return sine waves over two channels as normal rows, and ones with a disturbance as anomalies."""
+    rng = np.random.default_rng(0)
+    time = np.arange(12) / 3
+
+    def split(count: int, bad: int) -> Split:
+        wave = np.sin(time + rng.uniform(0, 6, (count, 1)))
+        x = np.stack([wave, 0.5 * wave], axis=1) + rng.normal(0, 0.03, (count, 2, 12))
+        x[:bad, :, 5:8] += rng.choice([-1.0, 1.0], (bad, 1, 1))
+        return Split(np.clip(x * 60, -127, 127).astype(np.int8), (np.arange(count) < bad).astype(np.int64))
+
+    parts = (split(rows, 0), split(80, 20), split(80, 20))
+    names, spec = ("normal", "anomaly"), InputSpec((2, 12), 1 / 40, 0)
+    return Dataset("waves", "builtin", "none", True, names, spec, (), *parts, "auc", (1.0, 1.0), task="anomaly")

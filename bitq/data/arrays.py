@@ -1,4 +1,4 @@
-"""Anybody's own labelled arrays: one ``.npz`` file becomes three splits of int8 rows.
+"""Anybody's own arrays: one ``.npz`` file becomes three splits of int8 rows.
 
 Bytes are taken exactly; wider numbers are scaled into −127..127 by the largest magnitude in the training part.
 """
@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitq.core.errors import DataError
-from bitq.data.config import ArraysConfig
+from bitq.data.config import TASK_METRICS, ArraysConfig
 from bitq.data.dataset import Dataset, InputSpec, Split, Step
+from bitq.data.labels import MEANING, Labels
+from bitq.data.labels import check as check_labels
 from bitq.data.npz import read_npz
 from bitq.data.root import missing
 from bitq.data.splits import balanced_weights
@@ -36,57 +38,58 @@ def arrays(config: ArraysConfig) -> Dataset:
         raise missing("arrays", path, "Correct data.path: save the arrays with numpy.savez(path, x=..., y=...)")
     data = read_npz(path)
     if "x_train" in data:
-        x, names, parts = _premade(path, data, config)
+        x, labels, parts = _premade(path, data, config)
     else:
-        x, names = _pair(path, data, "")
-        parts = _split(path, names, _groups(path, data, len(x)), config)
+        x, y = _pair(path, data, "", config.task)
+        labels = MEANING[config.task](path, y, config)
+        parts = _split(path, labels, _groups(path, data, len(x)), config)
     if config.channels_last:
         x = np.moveaxis(x, -1, 1)
-    classes, y = np.unique(names, return_inverse=True)
-    if absent := set(range(len(classes))) - set(y[parts[0]].tolist()):
-        raise DataError(
-            f"{path}: class '{classes[min(absent)]}' has no row in training; add rows or change data.seed."
-        )
+    useless = ~labels.may_train[parts[0]]
+    parts[0] = parts[0][~useless]
+    if absent := set(np.unique(labels.strata[labels.may_train]).tolist()) - set(labels.strata[parts[0]].tolist()):
+        name = labels.classes[min(absent)]
+        raise DataError(f"{path}: class '{name}' has no row in training; add rows or change data.seed.")
     rows, spec, steps = _quantize(path, x, parts[0])
-    splits = [Split(rows[part], y[part].astype(np.int64)) for part in parts]
+    splits = [Split(rows[part], labels.y[part]) for part in parts]
     notes = _check_leaks(path, splits, parts, config) + _constant_channels(splits[0].x)
+    if useless.any():
+        notes.append(f"{int(useless.sum())} anomalies of the training part are left out: it learns normal rows")
     return Dataset(
         name=config.name,
         source="arrays",
         license=config.license,
         redistributable=config.redistributable,
-        classes=tuple(str(name) for name in classes),
+        classes=labels.classes,
         input=spec,
         preprocess=steps,
         train=splits[0],
         val=splits[1],
         test=splits[2],
-        metric=config.metric,
+        metric=TASK_METRICS[config.task][0] if config.metric == "auto" else config.metric,
         class_weights=(
-            balanced_weights(splits[0].y, len(classes))
-            if config.class_weights == "balanced"
-            else (1.0,) * len(classes)
+            balanced_weights(splits[0].y, len(labels.classes))
+            if config.class_weights == "balanced" and config.task == "classification"
+            else (1.0,) * len(labels.classes)
         ),
         stand_ins=None if config.redistributable else _noise(splits[0].x, config.seed),
         notes=tuple(notes),
         rate_hz=config.rate_hz,
         channels=tuple(config.channels),
         units=config.units,
+        task=config.task,
     )
 
 
-def _pair(path: Path, data: dict[str, Array], suffix: str) -> tuple[Array, Array]:
-    """Return ``x`` and the labels as text or integers, both checked."""
+def _pair(path: Path, data: dict[str, Array], suffix: str, task: str) -> tuple[Array, Array]:
+    """Return ``x`` and ``y``, both checked."""
     for key in (f"x{suffix}", f"y{suffix}"):
         if key not in data:
             raise DataError(f"{path}: holds no '{key}'; found: {', '.join(sorted(data)) or 'nothing'}.")
     x, y = data[f"x{suffix}"], data[f"y{suffix}"]
     if x.dtype.kind not in "iuf" or not 2 <= x.ndim <= 4 or x.size == 0:
         raise DataError(f"{path}: 'x{suffix}' is {x.dtype} {x.shape}; expected numbers, (rows, 1 to 3 dimensions).")
-    if y.dtype.kind not in "iuU" or y.shape != (len(x),):
-        raise DataError(
-            f"{path}: 'y{suffix}' is {y.dtype} {y.shape}; expected integers or text, ({len(x)},): one label per row."
-        )
+    check_labels(path, f"y{suffix}", y, len(x), task)
     finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
     if not finite.all():
         raise DataError(
@@ -98,20 +101,21 @@ def _pair(path: Path, data: dict[str, Array], suffix: str) -> tuple[Array, Array
 
 def _premade(
     path: Path, data: dict[str, Array], config: ArraysConfig
-) -> tuple[Array, Array, list[NDArray[np.int64]]]:
+) -> tuple[Array, Labels, list[NDArray[np.int64]]]:
     """Join splits that the file brings along; validation rows come out of training where it brings none."""
     suffixes = ("_train", "_val", "_test") if "x_val" in data else ("_train", "_test")
-    pairs = [_pair(path, data, suffix) for suffix in suffixes]
+    pairs = [_pair(path, data, suffix, config.task) for suffix in suffixes]
     if len({x.shape[1:] for x, _ in pairs}) > 1 or len({(x.dtype, y.dtype.kind) for x, y in pairs}) > 1:
         found = ", ".join(f"x{s} {x.dtype} {x.shape}" for s, (x, _) in zip(suffixes, pairs, strict=True))
         raise DataError(f"{path}: the splits must agree in row shape and types; found {found}.")
     ends = np.cumsum([0] + [len(x) for x, _ in pairs])
     parts = [np.arange(low, high) for low, high in pairwise(ends)]
     x, y = np.concatenate([x for x, _ in pairs]), np.concatenate([y for _, y in pairs])
+    labels = MEANING[config.task](path, y, config)
     if len(parts) == 2:
-        train, val = _part(path, y, _groups(path, data, len(x)), parts[0], config.val_fraction, config.seed)
+        train, val = _part(path, labels, _groups(path, data, len(x)), parts[0], config.val_fraction, config.seed)
         parts = [train, val, parts[1]]
-    return x, y, parts
+    return x, labels, parts
 
 
 def _groups(path: Path, data: dict[str, Array], rows: int) -> Array | None:
@@ -123,8 +127,8 @@ def _groups(path: Path, data: dict[str, Array], rows: int) -> Array | None:
     return data[key]
 
 
-def _split(path: Path, labels: Array, groups: Array | None, config: ArraysConfig) -> list[NDArray[np.int64]]:
-    everything = np.arange(len(labels))
+def _split(path: Path, labels: Labels, groups: Array | None, config: ArraysConfig) -> list[NDArray[np.int64]]:
+    everything = np.arange(len(labels.y))
     rest, test = _part(path, labels, groups, everything, config.test_fraction, config.seed)
     val_fraction = config.val_fraction / (1 - config.test_fraction)
     train, val = _part(path, labels, groups, rest, val_fraction, config.seed + 1)
@@ -132,23 +136,25 @@ def _split(path: Path, labels: Array, groups: Array | None, config: ArraysConfig
 
 
 def _part(
-    path: Path, labels: Array, groups: Array | None, rows: NDArray[np.int64], fraction: float, seed: int
+    path: Path, labels: Labels, groups: Array | None, rows: NDArray[np.int64], fraction: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Divide rows in two, stratified by label, whole groups together where there are any."""
     from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-    classes, counts = np.unique(labels[rows], return_counts=True)
-    if len(classes) < 2:
-        raise DataError(f"{path}: all {len(rows)} rows are of class '{classes[0]}'; two classes are the least.")
+    strata = labels.strata[rows]
+    kinds, counts = np.unique(strata, return_counts=True)
+    names = [labels.classes[kind] for kind in kinds] if labels.classes else ["any"]
+    if labels.classes and len(names) < 2:
+        raise DataError(f"{path}: all {len(rows)} rows are of class '{names[0]}'; two classes are the least.")
     if groups is None:
-        needed = max(2, len(classes))
+        needed = max(2, len(names))
         taken = int(np.ceil(fraction * len(rows)))
         if counts.min() < 2 or taken < needed or len(rows) - taken < needed:
             raise DataError(
-                f"{path}: too few rows to divide {len(rows)} by {fraction:g}: class '{classes[counts.argmin()]}' "
-                f"has {counts.min()}, {len(classes)} classes in all; add rows or change the fractions."
+                f"{path}: too few rows to divide {len(rows)} by {fraction:g}: class '{names[counts.argmin()]}' "
+                f"has {counts.min()}, {len(names)} classes in all; add rows or change the fractions."
             )
-        keep, take = train_test_split(rows, test_size=fraction, stratify=labels[rows], random_state=seed)
+        keep, take = train_test_split(rows, test_size=fraction, stratify=strata, random_state=seed)
         return np.sort(keep), np.sort(take)
     folds = max(2, round(1 / fraction))
     found = len(np.unique(groups[rows]))
@@ -158,9 +164,7 @@ def _part(
         )
     # scikit-learn refuses classes with fewer rows than folds: the coarsest stratification that it takes
     folds = min(folds, int(counts.max()))
-    keep, take = next(
-        StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(rows, labels[rows], groups[rows])
-    )
+    keep, take = next(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(rows, strata, groups[rows]))
     return np.sort(rows[keep]), np.sort(rows[take])
 
 

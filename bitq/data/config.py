@@ -26,6 +26,14 @@ CORPORA = (
 """Folders of wrist recordings that face2wake knows, in the order in which they are read."""
 
 
+TASK_METRICS = {
+    "classification": ("accuracy", "balanced_accuracy"),
+    "regression": ("mae",),
+    "anomaly": ("auc",),
+}
+"""Kinds of tasks and the metrics that judge them, the usual one first."""
+
+
 @dataclass
 class RemoteFile:
     """A file that can be fetched: its name in the data folder, its one address, its size and checksum."""
@@ -105,15 +113,18 @@ class Face2WakeConfig:
 
 @dataclass
 class ArraysConfig:
-    """Anybody's labelled arrays in one ``.npz`` file.
+    """Anybody's arrays in one ``.npz`` file.
 
-    The file holds ``x`` (rows first; uint8, int8, other integers or floats) and ``y`` (integers or text), and
-    may hold ``group`` or ``subject`` (rows of one group stay in one split); or, split beforehand,
-    ``x_train``, ``y_train``, ``x_test``, ``y_test`` and perhaps ``x_val``, ``y_val``.
+    The file holds ``x`` (rows first; uint8, int8, other integers or floats) and ``y`` (integers or text; for a
+    regression numbers, one or more per row), and may hold ``group`` or ``subject`` (rows of one group stay in one
+    split); or, split beforehand, ``x_train``, ``y_train``, ``x_test``, ``y_test`` and perhaps ``x_val``, ``y_val``.
 
     Attributes:
         path: the file; a relative path starts at the working folder.
-        metric: what selection and reports use.
+        task: ``classification``; ``regression`` of real targets; ``anomaly``: an autoencoder learns the rows of the
+            label ``normal``, and its reconstruction error has to tell all others from them.
+        normal: the label of normal rows, for ``anomaly``; what is labelled otherwise is none.
+        metric: what selection and reports use; ``auto`` is accuracy, mae of a regression, auc of anomalies.
         class_weights: ``balanced`` weighs classes in the loss by inverse frequency.
         val_fraction: part of the rows (or groups) for validation.
         test_fraction: part of the rows (or groups) for the test.
@@ -129,7 +140,9 @@ class ArraysConfig:
 
     name: str = "arrays"
     path: str = ""
-    metric: str = choice("accuracy", ("accuracy", "balanced_accuracy"))
+    task: str = choice("classification", tuple(TASK_METRICS))
+    normal: str = "0"
+    metric: str = choice("auto", ("auto", *(name for names in TASK_METRICS.values() for name in names)))
     class_weights: str = choice("none", ("none", "balanced"))
     val_fraction: float = number(0.2, 0.01, 0.8)
     test_fraction: float = number(0.2, 0.01, 0.8)
@@ -143,9 +156,12 @@ class ArraysConfig:
     units: str = ""
 
     def check(self, path: str) -> None:
-        """Refuse a missing path and fractions that leave less than a tenth for training."""
+        """Refuse a missing path, a metric of another task, and fractions that leave less than a tenth to train on."""
         if not self.path:
             raise ConfigError(f"{path}.path: name the .npz file, as in {path}.path=my_data.npz.")
+        allowed = TASK_METRICS[self.task]
+        if self.metric != "auto" and self.metric not in allowed:
+            raise ConfigError(f"{path}.metric: '{self.metric}' is none of {self.task}; use {' or '.join(allowed)}.")
         if self.val_fraction + self.test_fraction > 0.9:
             raise ConfigError(
                 f"{path}.val_fraction + {path}.test_fraction: must be at most 0.9, "

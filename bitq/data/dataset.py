@@ -7,6 +7,7 @@ is folded into the input and quantizing it costs nothing.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,10 +36,13 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class Split:
-    """Inputs ``x``, int8 ``(n, *shape)``, and labels ``y``, int64 ``(n,)``, of one part of the data."""
+    """Inputs ``x``, int8 ``(n, *shape)``, and ``y`` of one part of the data.
+
+    ``y`` is int64 ``(n,)``, a label per row; for a regression float32 ``(n, targets)``.
+    """
 
     x: NDArray[np.int8]
-    y: NDArray[np.int64]
+    y: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.y)
@@ -65,15 +69,17 @@ class Dataset:
         source: ``recordings``, ``simulated``, ``builtin``, ``idx`` or ``arrays``.
         license: what the data may be used for, in a few words.
         redistributable: whether samples may be put into a deploy folder.
-        classes: a name per label, label 0 first.
+        classes: a name per label, label 0 first; none for a regression.
         input: integer encoding of the inputs.
         preprocess: ordered steps from raw data to the integer input.
         train, val, test: the splits; selection looks at ``val`` only, ``test`` is read once at the end.
-        metric: ``accuracy`` or ``balanced_accuracy``.
+        metric: ``accuracy`` or ``balanced_accuracy`` of classes, ``mae`` of a regression, ``auc`` of anomalies.
         class_weights: one weight per class for the training loss.
         stand_ins: rows to publish in place of test rows where the data must not be redistributed.
         notes: lines for the screen and the report (what was simulated, left out, limited).
         rate_hz, channels, units: the sensor, where there is one.
+        task: ``classification``; ``regression`` of real targets; or ``anomaly``, the detection of rows labelled 1 by
+            the reconstruction error of an autoencoder that trains on rows labelled 0 alone.
     """
 
     name: str
@@ -93,6 +99,7 @@ class Dataset:
     rate_hz: float | None = None
     channels: tuple[str, ...] = ()
     units: str = ""
+    task: str = "classification"
 
     def __post_init__(self) -> None:
         for name in ("train", "val", "test"):
@@ -104,13 +111,47 @@ class Dataset:
                     f"data {self.name}: {name} holds x {split.x.shape} and y {split.y.shape}, "
                     f"expected x (n, {', '.join(map(str, self.input.shape))}) and y (n,)."
                 )
-            if split.y.min() < 0 or split.y.max() >= len(self.classes):
-                raise DataError(
-                    f"data {self.name}: {name} labels reach from {split.y.min()} to {split.y.max()}, "
-                    f"allowed 0 to {len(self.classes) - 1}."
-                )
-            if len(np.unique(split.y)) < 2:
-                raise DataError(f"data {self.name}: the {name} split holds a single class.")
+            if self.task == "regression":
+                self._check_targets(name, split)
+            else:
+                self._check_labels(name, split)
+
+    def _check_labels(self, name: str, split: Split) -> None:
+        if split.y.min() < 0 or split.y.max() >= len(self.classes):
+            raise DataError(
+                f"data {self.name}: {name} labels reach from {split.y.min()} to {split.y.max()}, "
+                f"allowed 0 to {len(self.classes) - 1}."
+            )
+        only_normal = self.task == "anomaly" and name == "train"
+        if only_normal and split.y.any():
+            raise DataError(f"data {self.name}: the train split holds anomalies; an autoencoder learns normal rows.")
+        if not only_normal and len(np.unique(split.y)) < 2:
+            raise DataError(f"data {self.name}: the {name} split holds a single class.")
+
+    def _check_targets(self, name: str, split: Split) -> None:
+        if split.y.ndim != 2 or split.y.dtype != np.float32 or not np.isfinite(split.y).all():
+            raise DataError(
+                f"data {self.name}: {name} targets are {split.y.dtype} {split.y.shape}; "
+                "expected finite float32 (n, targets)."
+            )
+
+    @property
+    def outputs(self) -> int:
+        """Outputs that a network for this task has: a score per class, a target each, or the whole input again."""
+        if self.task == "regression":
+            return self.train.y.shape[1]
+        return math.prod(self.input.shape) if self.task == "anomaly" else len(self.classes)
+
+    @property
+    def target_mean(self) -> NDArray[np.float64]:
+        """Mean of each target of a regression in training, ``(targets,)``."""
+        return self.train.y.mean(axis=0, dtype=np.float64)
+
+    @property
+    def target_std(self) -> NDArray[np.float64]:
+        """Standard deviation of each target in training, ``(targets,)``; 1 where it does not vary."""
+        spread = self.train.y.std(axis=0, dtype=np.float64)
+        return np.where(spread > 0, spread, 1.0)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -109,6 +109,20 @@ class Builder:
             self._values[node] = value
         return value
 
+    def cast(self, layer: str, value: Value, kind: TensorType) -> Stored:
+        """Return a value with number format, scale and zero point of another; its shape stays."""
+        if isinstance(value, Pending):
+            return self._commit(value, replace(kind, shape=value.out_shape))
+        if (value.type.dtype, value.type.scale, value.type.zero_point) == (kind.dtype, kind.scale, kind.zero_point):
+            return value
+        gain: Reals = np.array([value.type.scale / kind.scale])
+        low, high = _lowest(kind.dtype), kind.dtype.high
+        fixed = fix(gain, np.zeros(1), 255, kind.dtype, kind.zero_point, low=low, high=high)
+        name = self.name(f"{layer}.{value.name}")
+        out = replace(kind, shape=value.type.shape)
+        self.add(Requantize(name=name, inputs=(value.name,), out=out, layer=layer, rescale=fixed.rescale))
+        return replace(value, name=name, type=out)
+
     def scores(self, node: fx.Node) -> Stored:
         """Return the value of a node as INT32 scores.
 
@@ -122,6 +136,8 @@ class Builder:
             scale = self._seen[node.name].magnitude / _SCORE_STEPS
             return self._commit(value, TensorType(value.out_shape, INT32, scale))
         x = self.stored(node)
+        if x.type.dtype is INT32:
+            return x
         identity = Rescale(np.ones(1, np.int16), 0, 0, 0, INT32.low, INT32.high)
         out = TensorType(x.type.shape, INT32, x.type.scale)
         name = self.name(f"{x.name}_scores")

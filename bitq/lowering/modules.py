@@ -11,10 +11,11 @@ from torch import Tensor, fx, nn
 
 from bitq.core.errors import DeployError
 from bitq.ir.ops import Add, AvgPool, Concat, Flatten, MaxPool, Pair, Requantize
-from bitq.ir.types import Rescale, TensorType
+from bitq.ir.types import Rescale
 from bitq.lowering.builder import Builder, Pending, Stored, Value
 from bitq.lowering.calls import Join, Mean, Plus, Reshape
 from bitq.lowering.fixed import Reals, fix
+from bitq.lowering.heads import MeanSquaredError, mean_squared_error
 
 Lowering = Callable[[Builder, fx.Node, Any], Value]
 
@@ -187,7 +188,7 @@ def join(builder: Builder, node: fx.Node, module: Join) -> Value:
     _require(not flat, layer, "it joins flattened values; join them before they are flattened")
     kinds = {(value.type.dtype.name, value.type.scale, value.type.zero_point) for value in values}
     out = values[0].type if len(kinds) == 1 else builder.activation(builder.seen(node), ())
-    names = [_converted(builder, layer, value, out) for value in values]
+    names = [builder.cast(layer, value, out).name for value in values]
     name = builder.name(layer)
     out = replace(out, shape=channels_last(shape))
     builder.add(Concat(name=name, inputs=tuple(names), out=out, layer=layer))
@@ -225,6 +226,7 @@ MODULES: dict[type[nn.Module], Lowering] = {
     Mean: mean,
     Plus: plus,
     Join: join,
+    MeanSquaredError: mean_squared_error,
     nn.Softmax: softmax,
     nn.LogSoftmax: softmax,
     nn.Dropout: nothing,
@@ -289,19 +291,6 @@ def _before_relu(node: fx.Node) -> fx.Node:
     if user.op != "call_module" or modules is None:
         return node
     return user if isinstance(modules.get_submodule(str(user.target)), nn.ReLU) else node
-
-
-def _converted(builder: Builder, layer: str, x: Stored, kind: TensorType) -> str:
-    """Return the name of a value in the type of ``kind``."""
-    if (x.type.dtype, x.type.scale, x.type.zero_point) == (kind.dtype, kind.scale, kind.zero_point):
-        return x.name
-    gain: Reals = np.array([x.type.scale / kind.scale])
-    low = max(kind.dtype.low, -127)
-    fixed = fix(gain, np.zeros(1), 255, kind.dtype, kind.zero_point, low=low, high=kind.dtype.high)
-    name = builder.name(f"{layer}.{x.name}")
-    out = replace(kind, shape=x.type.shape)
-    builder.add(Requantize(name=name, inputs=(x.name,), out=out, layer=layer, rescale=fixed.rescale))
-    return name
 
 
 def _source(node: fx.Node) -> fx.Node:

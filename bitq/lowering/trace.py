@@ -27,6 +27,15 @@ class Seen:
         return max(-self.low, self.high) or 1.0
 
 
+class Whole(nn.Module):
+    """Base of modules that are no torch layer, but one call in the traced graph all the same."""
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, Whole) or super().is_leaf_module(m, module_qualified_name)
+
+
 def trace(model: nn.Module) -> fx.GraphModule:
     """Trace a module with every ``torch.nn`` layer as one call, and functions as the layers that they stand for.
 
@@ -34,7 +43,8 @@ def trace(model: nn.Module) -> fx.GraphModule:
         DeployError: the forward pass depends on values and cannot be traced; says where.
     """
     try:
-        traced = fx.symbolic_trace(model.eval())
+        tracer = _Tracer()
+        traced = fx.GraphModule(model, tracer.trace(model.eval()))
     except Exception as error:
         raise DeployError(
             f"{type(model).__name__} cannot be traced: {error}. Its forward pass may call layers and tensor "

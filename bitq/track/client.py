@@ -15,6 +15,7 @@ from types import TracebackType
 
 from bitq.core import files, processes
 from bitq.core.errors import BitqError
+from bitq.core.metrics import with_unit
 from bitq.track import links, note, store
 from bitq.track.batch import now_ms, write_run
 from bitq.track.config import MlflowConfig
@@ -97,7 +98,7 @@ class MlflowStudy(Study):
         seeds = seeds or range(len(result.metric.per_seed))
         with self._writing(f"logging variant {name}"):
             flash = next((f" · {t.flash_bytes:,} B" for t in result.targets.values()), "")
-            title = f"{name} · {result.metric.mean:.1%}{flash}"
+            title = f"{name} · {with_unit(result.metric.name, result.metric.mean, 1)}{flash}"
             parent = self._begin(title, {"bitq.kind": "config", "bitq.variant": name})
             for index, seed in enumerate(seeds[: len(result.metric.per_seed)]):
                 self._repeat(parent, name, result, index, seed, histories[index] if index < len(histories) else [])
@@ -201,7 +202,7 @@ def _summary(result: VariantResult) -> dict[str, float | None]:
     values: dict[str, float | None] = {
         metric.name: metric.mean,
         f"{metric.name}.std": metric.std,
-        f"{metric.name}.worst": metric.min,
+        f"{metric.name}.worst": metric.worst,
         f"{metric.name}.before_rounding": result.metric_before_rounding.mean,
         "parameter_bytes": result.parameter_bytes,
     }

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitq.core import files
+from bitq.core.metrics import merit, unit, written
 from bitq.track.tracker import History
 
 if TYPE_CHECKING:
@@ -52,13 +53,13 @@ def accuracy(path: Path, per_seed: Mapping[str, Sequence[float]], metric: str = 
 
     Args:
         path: to write.
-        per_seed: values in 0..1 per variant.
+        per_seed: values per variant.
         metric: its name, for the axis.
     """
     with _figure(path, width=7.2, height=1.4 + 0.55 * len(per_seed)) as figure:
         axes = figure.add_subplot()
-        _dots(axes, per_seed)
-        axes.set_xlabel(f"{_words(metric)} on the test split (%)")
+        _dots(axes, per_seed, metric)
+        axes.set_xlabel(_with_unit(f"{_words(metric)} on the test split", metric))
         axes.set_title("Every seed of every variant", loc="left")
         _legend_of_dots(axes)
     return path
@@ -75,15 +76,15 @@ def sizes(
 
     Args:
         path: to write.
-        per_seed: values in 0..1 per variant.
+        per_seed: values per variant.
         parameter_bytes: per variant; variants that were not deployed are absent.
         flash_bytes: per variant; likewise.
         metric: its name, for the axis.
     """
     with _figure(path, width=10.5, height=1.5 + 0.55 * len(per_seed)) as figure:
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.15))
-        _dots(left, per_seed)
-        left.set_xlabel(f"{_words(metric)} (%)")
+        _dots(left, per_seed, metric)
+        left.set_xlabel(_with_unit(_words(metric), metric))
         left.set_title("How well", loc="left")
         _legend_of_dots(left)
         most = max([*flash_bytes.values(), *parameter_bytes.values(), 1])
@@ -233,16 +234,18 @@ class _figure:  # noqa: N801  used like a function
             self.style.__exit__(None, None, None)
 
 
-def _dots(axes: Axes, per_seed: Mapping[str, Sequence[float]]) -> None:
+def _dots(axes: Axes, per_seed: Mapping[str, Sequence[float]], metric: str) -> None:
+    factor = 100 if unit(metric) else 1
     for row, (colour, values) in enumerate(zip(_colours(), per_seed.values(), strict=False)):
-        shares = 100 * np.asarray(values, dtype=np.float64)
-        spread = np.linspace(-0.16, 0.16, len(shares)) if len(shares) > 1 else np.zeros(1)
-        axes.scatter(shares, row + spread, s=26, color=colour, alpha=0.75, linewidths=0, zorder=3)
-        axes.vlines(shares.mean(), row - 0.32, row + 0.32, color=INK, linewidth=2.2, zorder=4)
-        axes.scatter([shares.min()], [row + 0.34], marker="^", s=24, color=INK, linewidths=0, zorder=4)
+        shown = factor * np.asarray(values, dtype=np.float64)
+        worst = factor * min(values, key=lambda value: merit(metric, value))
+        spread = np.linspace(-0.16, 0.16, len(shown)) if len(shown) > 1 else np.zeros(1)
+        axes.scatter(shown, row + spread, s=26, color=colour, alpha=0.75, linewidths=0, zorder=3)
+        axes.vlines(shown.mean(), row - 0.32, row + 0.32, color=INK, linewidth=2.2, zorder=4)
+        axes.scatter([worst], [row + 0.34], marker="^", s=24, color=INK, linewidths=0, zorder=4)
         axes.annotate(
-            f"{shares.mean():.2f}",
-            (shares.mean(), row - 0.34),
+            written(metric, float(np.mean(values))),
+            (shown.mean(), row - 0.34),
             textcoords="offset points",
             xytext=(0, 2),
             ha="center",
@@ -292,6 +295,10 @@ def _aligned(seeds: Sequence[History], key: str) -> tuple[NDArray[np.int64], NDA
 
 def _colours() -> list[str]:
     return [colour for _ in range(20) for colour in PALETTE]
+
+
+def _with_unit(label: str, metric: str) -> str:
+    return f"{label} ({unit(metric)})" if unit(metric) else label
 
 
 def _words(metric: str) -> str:

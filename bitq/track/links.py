@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from bitq.core.metrics import ERRORS
 from bitq.track.names import legal
 
 HOST = "127.0.0.1"
@@ -73,6 +74,7 @@ def views(metric: str) -> list[View]:
                     _bar(TRADE, "instructions"),
                 ],
                 order=f"metrics.`{score}`",
+                ascending=metric in ERRORS,
             ),
         ),
         View(
@@ -96,9 +98,15 @@ def views(metric: str) -> list[View]:
 
 
 def _state(
-    search: str, columns: list[str], section: str, charts: list[dict[str, Any]], order: str = ""
+    search: str,
+    columns: list[str],
+    section: str,
+    charts: list[dict[str, Any]],
+    order: str = "",
+    *,
+    ascending: bool = False,
 ) -> dict[str, Any]:
-    ordered = {"orderByKey": order, "orderByAsc": False} if order else {}
+    ordered = {"orderByKey": order, "orderByAsc": ascending} if order else {}
     return {
         "searchFilter": search,
         **ordered,

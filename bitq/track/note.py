@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
+from bitq.core.metrics import with_unit
 from bitq.track.names import shortened
 from bitq.track.result import VariantResult
-from bitq.track.table import HEADINGS, cells
+from bitq.track.table import cells, headings
 
 
 def variants_note(variants: Mapping[str, VariantResult], lines: Sequence[str]) -> str:
@@ -18,8 +20,9 @@ def variant_note(name: str, result: VariantResult, seeds: Sequence[int]) -> str:
     """Return the table of one variant, its seeds one by one, its bits, and where its C lies."""
     rows = _table({name: result})
     pairs = zip(seeds, result.metric_before_rounding.per_seed, result.metric.per_seed, strict=False)
+    shown = partial(with_unit, result.metric.name)
     repeats = [
-        (f"{seed}" + (" (deployed)" if seed == result.deployed_seed else ""), f"{before:.2%}", f"{after:.2%}")
+        (f"{seed}" + (" (deployed)" if seed == result.deployed_seed else ""), shown(before), shown(after))
         for seed, before, after in pairs
     ]
     rows += ["", "Seed by seed (curves are in the child runs):", ""]
@@ -36,7 +39,7 @@ def variant_note(name: str, result: VariantResult, seeds: Sequence[int]) -> str:
 
 
 def _table(variants: Mapping[str, VariantResult]) -> list[str]:
-    return _rows(HEADINGS, [cells(name, result) for name, result in variants.items()])
+    return _rows(headings(variants.values()), [cells(name, result) for name, result in variants.items()])
 
 
 def _rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bitq.core import files
+from bitq.core.metrics import merit
 
 SCHEMA_VERSION = 1
 Status = Literal["running", "finished", "failed", "interrupted", "pruned"]
@@ -19,13 +20,22 @@ Kind = Literal["float", "int8", "binary", "ternary", "nbit", "hybrid", "tree"]
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric over the seeds, in 0..1; ``std`` has ddof 1 and is 0 for one seed, ``min`` is the worst seed."""
+    """A metric over the seeds; ``std`` has ddof 1 and is 0 for one seed.
+
+    Metrics of classes and anomalies lie in 0..1, and ``min`` is the worst seed. An error (``mae``) is in the units of
+    the target and less is better, so ``min`` is the best seed.
+    """
 
     name: str
     per_seed: list[float]
     mean: float
     std: float
     min: float
+
+    @property
+    def worst(self) -> float:
+        """Value of the worst seed."""
+        return min(self.per_seed, key=lambda value: merit(self.name, value))
 
     @classmethod
     def over(cls, name: str, per_seed: list[float]) -> Metric:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bitq.core.metrics import unit, written
 from bitq.track.result import RunResult, TargetResult, VariantResult
 from bitq.track.tracker import Link
 
@@ -34,23 +35,30 @@ def cells(name: str, result: VariantResult, target: TargetResult | None = None) 
 
     Args:
         name: of the variant.
-        result: what was measured; shares as % with two decimals, sizes in bytes.
+        result: what was measured; shares as % with two decimals, errors in their units, sizes in bytes.
         target: whose sizes to show; the variant's first one where none is given.
     """
     target = target or next(iter(result.targets.values()), None)
+    shown = partial(written, result.metric.name)
     return (
         name,
-        f"{_percent(result.metric.mean)} ± {_percent(result.metric.std)}",
-        _percent(result.metric.min),
+        f"{shown(result.metric.mean)} ± {shown(result.metric.std)}",
+        shown(result.metric.worst),
         "n/a"
         if result.kind == "float"
-        else f"{_percent(result.metric_before_rounding.mean)} → {_percent(result.metric.mean)}",
+        else f"{shown(result.metric_before_rounding.mean)} → {shown(result.metric.mean)}",
         _count(result.parameter_bytes),
         _count(target.flash_bytes if target else None),
         _count(target.ram_bytes if target else None),
         _count(target.instructions if target else None),
         {None: "n/a", True: "yes", False: "NO"}[result.exact],
     )
+
+
+def headings(results: Iterable[VariantResult]) -> tuple[str, ...]:
+    """Return `HEADINGS` for what judges these variants."""
+    units = {unit(result.metric.name) for result in results} or {"%"}
+    return (HEADINGS[0], f"test {'/'.join(sorted(units))}".strip(), *HEADINGS[2:])
 
 
 def say(line: str) -> None:
@@ -82,12 +90,13 @@ def print_end(
         for on, target in _targets(variant)
     ]
     console.print()
-    coloured = _rich(rows)
+    head = headings(result.variants.values())
+    coloured = _rich(head, rows)
     unlimited = console.options.update(width=10_000)
     if rows and console.is_terminal and console.measure(coloured, options=unlimited).maximum <= console.width:
         console.print(coloured)
     elif rows:  # too narrow a terminal gets whole numbers, wrapped, rather than cut ones
-        _lines(console, _plain(rows))
+        _lines(console, _plain(head, rows))
     _lines(console, [*_remarks(result), *notes])
     for name, variant in result.variants.items():
         if variant.deploy is not None:
@@ -106,7 +115,8 @@ def _targets(variant: VariantResult) -> list[tuple[str, TargetResult | None]]:
 def _remarks(result: RunResult) -> list[str]:
     names = sorted({variant.metric.name for variant in result.variants.values()})
     seeds = f"{len(result.seeds)} seed" + ("" if len(result.seeds) == 1 else "s")
-    lines = [f"Test %: {', '.join(names)} as mean ± standard deviation over {seeds}."] if names else []
+    head = headings(result.variants.values())[1].capitalize()
+    lines = [f"{head}: {', '.join(names)} as mean ± standard deviation over {seeds}."] if names else []
     targets = {
         f"{name}: {target.compiler} {target.flags}{_executed(target)}"
         for variant in result.variants.values()
@@ -130,8 +140,8 @@ def _executed(target: TargetResult) -> str:
     return f", executed in {target.executed}" if target.executed else ", NOT EXECUTED (no emulator)"
 
 
-def _plain(rows: Sequence[Sequence[str]]) -> list[str]:
-    table = [HEADINGS, *rows]
+def _plain(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    table = [head, *rows]
     widths = [max(len(row[column]) for row in table) for column in range(len(HEADINGS))]
     widths[0] = max(8, min(widths[0], MAX_WIDTH - sum(widths[1:]) - 2 * (len(widths) - 1)))
     text: list[str] = []
@@ -142,9 +152,9 @@ def _plain(rows: Sequence[Sequence[str]]) -> list[str]:
     return [text[0], "-" * max(map(len, text)), *text[1:], ""]
 
 
-def _rich(rows: Sequence[Sequence[str]]) -> Table:
+def _rich(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for heading in HEADINGS:
+    for heading in head:
         table.add_column(heading, justify="left" if heading == "variant" else "right", no_wrap=True)
     for row in rows:
         style = {"yes": "green", "NO": "bold red"}.get(row[-1], "dim")
@@ -155,10 +165,6 @@ def _rich(rows: Sequence[Sequence[str]]) -> Table:
 def _lines(console: Console, lines: Sequence[str]) -> None:
     for line in lines:
         console.print(Text(line), soft_wrap=True)
-
-
-def _percent(value: float) -> str:
-    return f"{value * 100:.2f}" if math.isfinite(value) else "n/a"
 
 
 def _count(value: Any) -> str:

@@ -20,9 +20,10 @@ from bitq.quant.config import MethodConfig
 from bitq.quant.policy import Policy
 from bitq.quant.quantizer import QuantizedModel, Quantizer
 from bitq.train.config import TrainConfig
-from bitq.train.inference import predict, reestimate_batch_norm, to_float
+from bitq.train.inference import reestimate_batch_norm, to_float
 from bitq.train.metrics import METRICS
 from bitq.train.module import EpochModule
+from bitq.train.tasks import TASKS, answers
 
 EpochLog = dict[str, float]
 Epoch = Callable[[int, EpochLog], None]
@@ -35,14 +36,14 @@ class Fitted:
     Attributes:
         quantized: the model with rounded weights, and its codes (none for a float training).
         history: metrics per epoch, named ``train/loss``, ``val/accuracy``, ``weights/flips`` and so on.
-        before: classes predicted for the test split by the model as trained, before anything was rounded; None
-            where the test split was not to be read.
+        before: answers to the test split by the model as trained, before anything was rounded (see
+            `bitq.train.tasks.answers`); None where the test split was not to be read.
         histograms: ``weight / scale`` per quantized matrix just before rounding, flat.
     """
 
     quantized: QuantizedModel
     history: list[EpochLog]
-    before: NDArray[np.int64] | None
+    before: NDArray[Any] | None
     histograms: dict[str, NDArray[np.float32]]
 
 
@@ -57,7 +58,7 @@ def fit(
     on_test: bool = True,
     on_epoch: Epoch | None = None,
 ) -> Fitted:
-    """Train a classifier, in float or under a quantization method.
+    """Train a network for the task of a dataset, in float or under a quantization method.
 
     Args:
         model: plain module with fresh weights (its initialization is the caller's).
@@ -76,8 +77,8 @@ def fit(
     if policy and method is None:
         raise ConfigError("policy: a method is needed that brings the weights to the codebook.")
     quantizer = Quantizer(model, policy, method) if policy and method else None
-    x, y = to_float(data.train.x, data.input), torch.from_numpy(data.train.y)
-    module = EpochModule(model, x, y, torch.tensor(data.class_weights), config, seed, quantizer)
+    x, task = to_float(data.train.x, data.input), TASKS[data.task]
+    module = EpochModule(model, x, task.targets(data, x), task.loss(data), config, seed, quantizer)
     curve = _Curve(data, config, quantizer, on_epoch)
     if config.epochs:
         _trainer(config, curve).fit(module)
@@ -87,7 +88,7 @@ def fit(
     rows = _calibration_rows(x, method)
     if rows is not None:
         reestimate_batch_norm(model, rows)
-    before = predict(model, data.test.x, data.input) if on_test else None
+    before = answers(model, data.test.x, data) if on_test else None
     histograms = quantizer.normalized() if quantizer else {}
     quantized = quantizer.finish() if quantizer else QuantizedModel(model, {})
     if rows is not None:
@@ -110,7 +111,7 @@ class _Curve(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, EpochModule)
         metric = self._data.metric
-        predicted = predict(pl_module.model, self._rows.x, self._data.input)
+        predicted = answers(pl_module.model, self._rows.x, self._data)
         log = {"train/loss": pl_module.train_loss, f"val/{metric}": METRICS[metric](self._rows.y, predicted)}
         if self._quantizer is not None:
             log |= self._quantizer.measure()

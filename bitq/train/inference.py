@@ -1,7 +1,8 @@
-"""Running a torch classifier over whole splits, and re-estimating its batch-norm statistics."""
+"""Running a torch network over whole splits, and re-estimating its batch-norm statistics."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,20 @@ def to_float(x: NDArray[np.int8], spec: InputSpec) -> Tensor:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, x: NDArray[np.int8], spec: InputSpec) -> NDArray[np.int64]:
-    """Return the class with the largest score of every row, the lowest on ties."""
+def outputs(
+    model: nn.Module, x: NDArray[np.int8], spec: InputSpec, then: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Run a model on every row, in evaluation mode.
+
+    Args:
+        model: any network.
+        x: int8 ``(n, *shape)``.
+        spec: integer encoding of the inputs.
+        then: from the outputs and the real inputs of a block of rows to what is to be kept of them.
+    """
     model.eval()
-    parts = [model(to_float(x[i : i + _BATCH], spec)).argmax(dim=1) for i in range(0, len(x), _BATCH)]
-    return torch.cat(parts).numpy()
+    blocks = (to_float(x[i : i + _BATCH], spec) for i in range(0, len(x), _BATCH))
+    return torch.cat([then(model(block), block) for block in blocks])
 
 
 @torch.no_grad()

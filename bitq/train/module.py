@@ -19,13 +19,13 @@ from bitq.train.config import TrainConfig
 
 
 class EpochModule(pl.LightningModule):
-    """Trains a classifier with Adam and cross-entropy.
+    """Trains a network with Adam.
 
     Args:
-        model: plain module, ``(batch, *shape)`` to ``(batch, classes)``.
+        model: plain module, ``(batch, *shape)`` to ``(batch, k)``.
         x: float inputs ``(n, *shape)``.
-        y: int64 labels ``(n,)``.
-        class_weights: float ``(classes,)``.
+        y: targets, one row per input.
+        loss: from outputs and targets to a scalar.
         config: epochs, batch, learning rate.
         seed: of the order of the batches.
         quantizer: attached to the optimizer when there is one.
@@ -36,7 +36,7 @@ class EpochModule(pl.LightningModule):
         model: nn.Module,
         x: Tensor,
         y: Tensor,
-        class_weights: Tensor,
+        loss: Callable[[Tensor, Tensor], Tensor],
         config: TrainConfig,
         seed: int,
         quantizer: Quantizer | None,
@@ -46,7 +46,7 @@ class EpochModule(pl.LightningModule):
         self.model = model
         self.config = config
         self.seed = seed
-        self.loss: Callable[[Tensor, Tensor], Tensor] = nn.CrossEntropyLoss(weight=class_weights)
+        self.loss = loss
         self.train_loss = math.nan
         self._x, self._y = x, y
         self._quantizer = quantizer

@@ -48,7 +48,7 @@ GENERATORS: dict[type[Op], Generator] = {
     MaxPool: Generator(layers.max_pool, _image),
     Requantize: Generator(layers.requantize),
 }
-"""One row per operation that stands within a graph; an ArgMax ends one."""
+"""One row per operation that stands within a graph; a SquaredError or an ArgMax ends one."""
 
 
 @st.composite
@@ -73,8 +73,12 @@ def graphs(draw: Draw, name: str = "net") -> Graph:
         source, x = ops[-1].name, ops[-1].out
     outputs: list[str] = []
     for head in range(draw(st.integers(1, 2))):
-        if draw(st.integers(0, 4)) == 0:
+        kind = draw(st.integers(0, 6))
+        if kind == 0:
             last = layers.to(rng, f"scores{head}", source, x, wide(rng))
+        elif kind == 1:
+            *before, last = layers.squared_error(draw, rng, f"scores{head}", source, x)
+            ops += before
         else:
             last = layers.linear(draw, rng, f"scores{head}", source, x, conv=_image(x) and draw(st.booleans()))
             if draw(st.booleans()):

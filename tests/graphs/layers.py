@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from bitq.ir.ops import Add, AvgPool, Concat, Conv, Dense, Flatten, MaxPool, Op, Requantize
+from bitq.ir.ops import Add, AvgPool, Concat, Conv, Dense, Flatten, MaxPool, Op, Requantize, SquaredError
 from bitq.ir.types import INT32, WEIGHT_DTYPES, TensorType
 from tests.graphs.parts import IDENTITY, Draw, Rng, bias, rescale, small, weights, with_rescale
 
@@ -105,6 +105,16 @@ def concat(draw: Draw, rng: Rng, name: str, source: str, x: TensorType) -> list[
     """Draw a value and one that is made from it, side by side."""
     other, both = _branch(rng, name, source, x)
     return [other, Concat(name=name, inputs=both, out=replace(x, shape=(*x.shape[:-1], 2 * x.shape[-1])))]
+
+
+def squared_error(draw: Draw, rng: Rng, name: str, source: str, x: TensorType) -> list[Op]:
+    """Draw the distance of a value from one that is made from it, which may be a vector."""
+    other, both = _branch(rng, name, source, x)
+    made = [other]
+    if draw(st.booleans()):
+        made += flatten(draw, rng, f"{name}.flat", other.name, other.out)
+        both = (source, made[-1].name)
+    return [*made, SquaredError(name=name, inputs=both, out=TensorType((1,), INT32, x.scale**2))]
 
 
 def flatten(draw: Draw, rng: Rng, name: str, source: str, x: TensorType) -> list[Op]:

@@ -2,7 +2,7 @@
 
 from math import prod
 
-from bitq.ir.ops import Add, ArgMax, AvgPool, Concat, Conv, Dense, Flatten, MaxPool, Requantize
+from bitq.ir.ops import Add, ArgMax, AvgPool, Concat, Conv, Dense, Flatten, MaxPool, Requantize, SquaredError
 
 
 def rescaled(acc, rescale, channel):
@@ -78,6 +78,8 @@ def run(graph, row):
                         result += values[name][place * width : (place + 1) * width]
             case Flatten():
                 result = x
+            case SquaredError():
+                result = [sum((a - b) ** 2 for a, b in zip(x, values[op.inputs[1]], strict=True))]
             case ArgMax():
                 result = [x.index(max(x))]
         assert len(result) == prod(op.out.shape)

@@ -31,7 +31,7 @@ def test_a_variant_is_a_run_with_its_c_and_a_child_per_seed_in_under_two_seconds
         study.finish("finished", path)
 
     client, [parent] = runs(folder, "config")
-    assert parent.info.run_name == "binary · 96.0% · 1,234 B"
+    assert parent.info.run_name == "binary · 96.0 % · 1,234 B"
     assert parent.info.status == "FINISHED"
     assert parent.data.metrics["accuracy"] == pytest.approx(0.96)
     assert parent.data.metrics["accuracy.worst"] == pytest.approx(0.95)

@@ -10,7 +10,7 @@ from bitq.core.errors import ConfigError, TrainingError
 from bitq.data.dataset import Split
 from bitq.train.config import TrainConfig
 from bitq.train.fit import fit
-from bitq.train.inference import predict
+from bitq.train.tasks import answers
 from tests.data_sets import blobs
 
 CONFIG = TrainConfig(epochs=8, batch=32, lr=0.01)
@@ -48,7 +48,7 @@ def test_a_small_task_is_learned(name):
     assert len(fitted.history) == CONFIG.epochs
     assert fitted.history[-1]["train/loss"] < fitted.history[0]["train/loss"]
     assert fitted.history[-1]["weights/within_1pct"] == 1
-    for predicted in (fitted.before, predict(fitted.quantized.model, data.test.x, data.input)):
+    for predicted in (fitted.before, answers(fitted.quantized.model, data.test.x, data)):
         assert (predicted == data.test.y).mean() > 0.9
     assert set(fitted.histograms) == set(fitted.quantized.weights) == {"0.weight", "3.weight"}
 
@@ -139,4 +139,4 @@ def test_the_statistics_are_those_of_the_rounded_weights():
     x = torch.from_numpy(data.train.x).float() * data.input.scale
     with torch.no_grad():
         assert torch.allclose(model[1].running_mean, model[0](x).mean(dim=0), atol=1e-4)
-    assert np.isfinite(predict(model, data.val.x, data.input)).all()
+    assert np.isfinite(answers(model, data.val.x, data)).all()

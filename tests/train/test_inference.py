@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from bitq.data.dataset import InputSpec
-from bitq.train.inference import predict, reestimate_batch_norm, to_float
+from bitq.train.inference import outputs, reestimate_batch_norm, to_float
 
 
 def test_real_inputs_follow_the_encoding():
@@ -13,11 +13,13 @@ def test_real_inputs_follow_the_encoding():
 
 
 @pytest.mark.parametrize("rows", [1, 1023, 1024, 1025])
-def test_predict_covers_every_row_and_takes_the_lowest_of_equals(rows):
+def test_every_row_is_run_once_in_evaluation_mode(rows):
     x = np.random.default_rng(0).integers(-5, 5, (rows, 3)).astype(np.int8)
     model = nn.Sequential(nn.Identity(), nn.Dropout())
     model.train()
-    assert np.array_equal(predict(model, x, InputSpec((3,), 1.0, 0)), x.argmax(axis=1))
+    kept = outputs(model, x, InputSpec((3,), 0.5, 1), lambda y, real: torch.stack([y, real]).swapaxes(0, 1))
+    assert torch.equal(kept[:, 0], kept[:, 1])
+    assert torch.equal(kept[:, 0], torch.from_numpy(x) * 0.5 - 0.5)
 
 
 @pytest.mark.parametrize("rows", [2, 3, 500, 501, 502, 1002, 1300])

@@ -25,7 +25,7 @@ class Recorder(nn.Module):
 def module(rows: int, batch: int, seed: int = 0, epoch: int = 0, **config: object) -> EpochModule:
     x = torch.arange(rows).float()[:, None]
     made = EpochModule(
-        Recorder(), x, torch.arange(rows) % 2, torch.ones(2), TrainConfig(batch=batch, **config), seed, None
+        Recorder(), x, torch.arange(rows) % 2, nn.CrossEntropyLoss(), TrainConfig(batch=batch, **config), seed, None
     )
     optimizer = made.configure_optimizers()
     made.optimizers = lambda use_pl_optimizer: optimizer

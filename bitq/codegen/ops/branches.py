@@ -1,10 +1,10 @@
-"""What joins branches in C: a sum, or channels side by side."""
+"""What joins branches in C: a sum, channels side by side, or how far they are apart."""
 
 from __future__ import annotations
 
 from bitq.codegen.constants import Fields, struct
 from bitq.codegen.ops.layer import Layer, Place, rescale_constants
-from bitq.ir.ops import Add, Concat
+from bitq.ir.ops import Add, Concat, SquaredError
 
 
 def add(op: Add, at: Place) -> Layer:
@@ -32,3 +32,10 @@ def concat(op: Concat, at: Place) -> Layer:
         calls.append(f"bitq_concat({x.expression}, {x.flip}, {places}, {width}, {at.y} + {first}, {step});")
         first += width
     return Layer(op, (), "\n    ".join(calls), ("bitq_concat",))
+
+
+def squared_error(op: SquaredError, at: Place) -> Layer:
+    """Print an assignment to its place in memory."""
+    first, second = at.inputs
+    values = f"{first.expression}, {first.flip}, {second.expression}, {second.flip}, {first.type.size}"
+    return Layer(op, (), f"*({at.y}) = bitq_squared_error({values});", ("bitq_squared_error",))

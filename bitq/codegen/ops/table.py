@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from bitq.codegen.ops.arg_max import arg_max
-from bitq.codegen.ops.branches import add, concat
+from bitq.codegen.ops.branches import add, concat, squared_error
 from bitq.codegen.ops.conv import conv
 from bitq.codegen.ops.conv import scratch as conv_scratch
 from bitq.codegen.ops.dense import dense
 from bitq.codegen.ops.dense import scratch as dense_scratch
 from bitq.codegen.ops.pool import avg_pool, max_pool, requantize
 from bitq.codegen.ops.printer import Printer
-from bitq.ir.ops import Add, ArgMax, AvgPool, Concat, Conv, Dense, MaxPool, Op, Requantize
+from bitq.ir.ops import Add, ArgMax, AvgPool, Concat, Conv, Dense, MaxPool, Op, Requantize, SquaredError
 
 PRINTERS: dict[type[Op], Printer] = {
     Add: Printer(add),
@@ -21,5 +21,6 @@ PRINTERS: dict[type[Op], Printer] = {
     Dense: Printer(dense, dense_scratch),
     MaxPool: Printer(max_pool),
     Requantize: Printer(requantize),
+    SquaredError: Printer(squared_error),
 }
 """One row per operation; a Flatten does no work, its value shares the buffer of what it flattens."""

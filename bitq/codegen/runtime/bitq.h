@@ -114,6 +114,8 @@ void bitq_concat(const uint8_t *x, uint32_t flip, uint32_t places, uint32_t chan
 void bitq_max_pool(const bitq_window *window, const uint8_t *x, uint8_t *y);
 /* Also a change of scale on its own, with a window of one element. */
 void bitq_average(const bitq_window *window, const bitq_rescale *rescale, const uint8_t *x, void *y);
+int32_t bitq_squared_error(const uint8_t *first, uint32_t flip, const uint8_t *second, uint32_t other_flip,
+                           uint32_t count);
 int32_t bitq_argmax(const int32_t *x, uint32_t count);
 int32_t bitq_argmax_bytes(const uint8_t *x, uint32_t count, uint32_t flip);
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from bitq.sim.exact import centred
-from bitq.sim.ops.operation import Rescaled
+from bitq.sim.ops.operation import Operation, Rescaled
 
 
 class Requantize(Rescaled):
@@ -23,3 +23,12 @@ class Add(Rescaled):
         """Compute it."""
         first, second = (centred(x.double(), kind) for x, kind in zip(inputs, self.types, strict=True))
         return self.finish(first * self.op.multipliers[0] + second * self.op.multipliers[1])
+
+
+class SquaredError(Operation):
+    """The sum of squared differences, in float64."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Compute it."""
+        first, second = (x.flatten(1).double() for x in inputs)
+        return (first - second).square().sum(dim=1, keepdim=True)

@@ -6,7 +6,7 @@ from bitq.ir import ops as ir
 from bitq.sim.ops.linear import Conv, Dense
 from bitq.sim.ops.moves import ArgMax, Concat, Flatten
 from bitq.sim.ops.operation import Operation
-from bitq.sim.ops.pointwise import Add, Requantize
+from bitq.sim.ops.pointwise import Add, Requantize, SquaredError
 from bitq.sim.ops.pools import AvgPool, MaxPool
 
 OPERATIONS: dict[type[ir.Op], type[Operation]] = {
@@ -19,5 +19,6 @@ OPERATIONS: dict[type[ir.Op], type[Operation]] = {
     ir.Flatten: Flatten,
     ir.MaxPool: MaxPool,
     ir.Requantize: Requantize,
+    ir.SquaredError: SquaredError,
 }
 """One row per operation."""
