@@ -22,6 +22,7 @@ from bitq.data.dataset import InputSpec
 from bitq.device.host import HostModel
 from bitq.ir.graph import Graph
 from bitq.lowering.lower import lower as lower_model
+from bitq.lowering.lower import reads_channels_last
 from bitq.quant.config import MethodConfig
 from bitq.quant.policy import Policy
 from bitq.quant.quantizer import QuantizedModel, Quantizer
@@ -95,7 +96,8 @@ def lower(
         DeployError: a module is not covered; names it.
     """
     if spec is None:
-        spec = InputSpec(tuple(calibration.shape[1:]), float(calibration.abs().max()) / 127 or 1.0, 0)
+        scale = float(calibration.abs().max()) / 127 or 1.0
+        spec = InputSpec(tuple(calibration.shape[1:]), scale, 0, reads_channels_last(quantized.model))
     return lower_model(quantized, calibration, spec, name=name, classify=classify)
 
 

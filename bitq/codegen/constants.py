@@ -18,6 +18,7 @@ _STRUCT_BYTES = {
     "bitq_convolution": 52,
     "bitq_groups": 60,
     "bitq_sum": 16,
+    "bitq_recurrent": 72,
 }
 _WIDTH = 118
 

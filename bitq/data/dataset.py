@@ -27,11 +27,13 @@ class InputSpec:
             ``(features,)``.
         scale: real value of one integer step.
         zero_point: the integer that stands for 0.0, in −128..127.
+        channels_last: whether ``shape`` is ``(time, channels)`` instead, as recurrent modules read it.
     """
 
     shape: tuple[int, ...]
     scale: float
     zero_point: int
+    channels_last: bool = False
 
 
 @dataclass(frozen=True)

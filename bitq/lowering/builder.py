@@ -166,7 +166,14 @@ class Builder:
         Raises:
             DeployError: the policy left it in float.
         """
-        name = f"{layer}.weight"
+        return self.codes(f"{layer}.weight")
+
+    def codes(self, name: str) -> QuantizedWeight:
+        """Return the codes of a parameter.
+
+        Raises:
+            DeployError: the policy left it in float.
+        """
         if name not in self._weights:
             raise DeployError(
                 f"{name} is not quantized; give it a codebook in the policy, for example '{name}: int8'."

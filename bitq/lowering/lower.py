@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from bitq.core.errors import DeployError
 from bitq.data.dataset import InputSpec
@@ -14,6 +14,7 @@ from bitq.ir.types import INT8, INT32, TensorType
 from bitq.lowering.builder import INPUT, WINNER, Builder, Stored, Value
 from bitq.lowering.calls import path_of
 from bitq.lowering.modules import MODULES, channels_last
+from bitq.lowering.sequences import Turn
 from bitq.lowering.trace import observe, trace
 from bitq.quant.quantizer import QuantizedModel
 
@@ -38,9 +39,15 @@ def lower(
     traced = trace(quantized.model)
     builder = Builder(quantized.weights, observe(traced, calibration))
     output: Stored | None = None
-    source = TensorType(channels_last(spec.shape), INT8, spec.scale, spec.zero_point)
+    shape = (1, *spec.shape) if spec.channels_last else channels_last(spec.shape)
+    source = TensorType(shape, INT8, spec.scale, spec.zero_point)
     for node in traced.graph.nodes:
         if node.op == "placeholder":
+            if spec.channels_last and not _is_turned(node, traced):
+                raise DeployError(
+                    "InputSpec.channels_last=True is for an input that a recurrent module reads first; "
+                    "this network reads (batch, channels, …)."
+                )
             builder.set(node, Stored(INPUT, source, spec.shape))
         elif node.op == "output":
             output = builder.scores(_only(node))
@@ -70,6 +77,19 @@ def _lower_node(builder: Builder, node: fx.Node, traced: fx.GraphModule) -> Valu
             f"layer '{node.target}' ({type(module).__name__}) cannot be lowered. Covered: {_covered()}."
         )
     return lowering(builder, node, module)
+
+
+def reads_channels_last(model: nn.Module) -> bool:
+    """Whether a network reads its input as ``(batch, time, channels)``."""
+    traced = trace(model)
+    return all(_is_turned(node, traced) for node in traced.graph.nodes if node.op == "placeholder")
+
+
+def _is_turned(placeholder: fx.Node, traced: fx.GraphModule) -> bool:
+    readers = [traced.get_submodule(str(user.target)) for user in placeholder.users if user.op == "call_module"]
+    return len(readers) == len(placeholder.users) and all(
+        isinstance(reader, Turn) and isinstance(reader.inner, nn.Identity) for reader in readers
+    )
 
 
 def _only(node: fx.Node) -> fx.Node:

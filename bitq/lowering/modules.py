@@ -16,6 +16,7 @@ from bitq.lowering.builder import Builder, Pending, Stored, Value
 from bitq.lowering.calls import Join, Mean, Plus, Reshape
 from bitq.lowering.fixed import Reals, fix
 from bitq.lowering.heads import MeanSquaredError, mean_squared_error
+from bitq.lowering.recurrent import RECURRENT
 
 Lowering = Callable[[Builder, fx.Node, Any], Value]
 
@@ -225,6 +226,7 @@ MODULES: dict[type[nn.Module], Lowering] = {
     Reshape: reshape,
     Mean: mean,
     Plus: plus,
+    **RECURRENT,
     Join: join,
     MeanSquaredError: mean_squared_error,
     nn.Softmax: softmax,

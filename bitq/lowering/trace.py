@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 
 from bitq.core.errors import DeployError
 from bitq.lowering.calls import as_modules
+from bitq.lowering.sequences import as_recurrences
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def trace(model: nn.Module) -> fx.GraphModule:
             "functions, but not branch on values."
         ) from error
     as_modules(traced)
+    as_recurrences(traced)
     return traced
 
 

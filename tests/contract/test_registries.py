@@ -55,7 +55,7 @@ def test_a_network_depends_on_the_seed_alone(name):
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "gesture"])
+@EVERY_MODEL
 @pytest.mark.parametrize("book", ["bipolar", "int8"])
 def test_a_network_trains_rounds_and_lowers(name, book):
     data = blobs(120, shape=SHAPES[name])

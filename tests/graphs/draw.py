@@ -11,15 +11,20 @@ from numpy.typing import NDArray
 
 from bitq.ir.check import check
 from bitq.ir.graph import Graph
-from bitq.ir.ops import Add, ArgMax, AvgPool, Concat, Conv, Dense, Flatten, MaxPool, Op, Requantize
+from bitq.ir.ops import Add, ArgMax, AvgPool, Concat, Conv, Dense, Flatten, MaxPool, Op, Recurrent, Requantize
 from bitq.ir.ranges import prove
 from bitq.ir.types import INT8, INT32, TensorType
 from tests.graphs import layers
 from tests.graphs.parts import Draw, Rng, wide, with_rescale
+from tests.graphs.recurrent import recurrent
 
 
 def _image(x: TensorType) -> bool:
     return len(x.shape) == 3
+
+
+def _sequence(x: TensorType) -> bool:
+    return _image(x) and x.shape[0] == 1
 
 
 def _any(x: TensorType) -> bool:
@@ -46,6 +51,7 @@ GENERATORS: dict[type[Op], Generator] = {
     Dense: Generator(layers.dense),
     Flatten: Generator(layers.flatten),
     MaxPool: Generator(layers.max_pool, _image),
+    Recurrent: Generator(recurrent, _sequence),
     Requantize: Generator(layers.requantize),
 }
 """One row per operation that stands within a graph; a SquaredError or an ArgMax ends one."""

@@ -1,8 +1,21 @@
 """The operations of the integer graph as plain Python loops over exact integers, written apart from the oracle."""
 
+import math
 from math import prod
 
-from bitq.ir.ops import Add, ArgMax, AvgPool, Concat, Conv, Dense, Flatten, MaxPool, Requantize, SquaredError
+from bitq.ir.ops import (
+    Add,
+    ArgMax,
+    AvgPool,
+    Concat,
+    Conv,
+    Dense,
+    Flatten,
+    MaxPool,
+    Recurrent,
+    Requantize,
+    SquaredError,
+)
 
 
 def rescaled(acc, rescale, channel):
@@ -30,6 +43,65 @@ def windows(op, x_shape, kernel, padding, dilation=(1, 1)):
                     inside = 0 <= y < height and 0 <= x < width
                     places.append((y * width + x) if inside else None)
             yield places
+
+
+def tanh(value, fraction):
+    """Interpolate between rounded values at multiples of 1/16, up to 4."""
+    step = 2**fraction // 16
+    index, rest = divmod(min(abs(value), 64 * step - 1), step)
+    left, right = (round(math.tanh(i / 16) * 32767) for i in (index, index + 1))
+    size = left + (2 * (right - left) * rest + step) // (2 * step) if step > 1 else left
+    return size if value >= 0 else -size
+
+
+def sigmoid(value, fraction):
+    return (32768 + tanh(value, fraction + 1)) // 2
+
+
+def times(gate, value):
+    return (2 * gate * value + 32768) // 65536
+
+
+def recurrent(op, x, kind):
+    """Return the output of a recurrent layer, flat."""
+    units = len(op.state.weights.codes[0])
+    time, width = kind.shape[1:]
+    h, c, kept = [0] * units, [0] * units, {}
+    for t in reversed(range(time)) if op.reverse else range(time):
+        a = parts(op.input, [v - kind.zero_point for v in x[t * width : (t + 1) * width]])
+        b = parts(op.state, h)
+        gates = [[(a[g * units + i], b[g * units + i]) for g in range(len(a) // units)] for i in range(units)]
+        made = [unit(op, gates[i], c[i]) for i in range(units)]
+        c = [state for state, _ in made]
+        half = 2 ** (op.shift - 1)
+        h = [min(max((value + half) // 2**op.shift, op.out.dtype.low), op.out.dtype.high) for _, value in made]
+        kept[t] = h
+    return [v for t in sorted(kept) for v in kept[t]] if op.pick is None else kept[op.pick]
+
+
+def parts(layer, x):
+    sums = [int(b) + sum(c * v for c, v in zip(codes, x, strict=True)) for b, codes in zip(
+        layer.bias, layer.weights.codes.tolist(), strict=True)]  # fmt: skip
+    return [rescaled(total, layer.rescale, row) for row, total in enumerate(sums)]
+
+
+def unit(op, gates, state):
+    """Return the next state of one unit and its result."""
+    f, sums = op.fraction, [a + b for a, b in gates]
+    match op.cell:
+        case "rnn":
+            return 0, tanh(sums[0], f)
+        case "relu":
+            return 0, sums[0]
+        case "gru":
+            new = tanh(gates[2][0] + times(sigmoid(sums[0], f), gates[2][1]), f)
+            state = new + times(sigmoid(sums[1], f), state - new)
+            return state, state
+        case "lstm":
+            added = sigmoid(sums[0], f) * tanh(sums[2], f) // 2 ** (15 - op.cell_fraction)
+            cell = (2 * (sigmoid(sums[1], f) * state + added) + 32768) // 65536
+            cell = min(max(cell, -32767), 32767)
+            return cell, times(sigmoid(sums[3], f), tanh(cell, op.cell_fraction))
 
 
 def run(graph, row):
@@ -76,6 +148,8 @@ def run(graph, row):
                     for name in op.inputs:
                         width = types[name].shape[-1]
                         result += values[name][place * width : (place + 1) * width]
+            case Recurrent():
+                result = recurrent(op, x, kind)
             case Flatten():
                 result = x
             case SquaredError():

@@ -10,7 +10,9 @@ from bitq.codegen.ops.dense import dense
 from bitq.codegen.ops.dense import scratch as dense_scratch
 from bitq.codegen.ops.pool import avg_pool, max_pool, requantize
 from bitq.codegen.ops.printer import Printer
-from bitq.ir.ops import Add, ArgMax, AvgPool, Concat, Conv, Dense, MaxPool, Op, Requantize, SquaredError
+from bitq.codegen.ops.recurrent import recurrent
+from bitq.codegen.ops.recurrent import scratch as recurrent_scratch
+from bitq.ir.ops import Add, ArgMax, AvgPool, Concat, Conv, Dense, MaxPool, Op, Recurrent, Requantize, SquaredError
 
 PRINTERS: dict[type[Op], Printer] = {
     Add: Printer(add),
@@ -20,6 +22,7 @@ PRINTERS: dict[type[Op], Printer] = {
     Conv: Printer(conv, conv_scratch),
     Dense: Printer(dense, dense_scratch),
     MaxPool: Printer(max_pool),
+    Recurrent: Printer(recurrent, recurrent_scratch),
     Requantize: Printer(requantize),
     SquaredError: Printer(squared_error),
 }

@@ -25,7 +25,7 @@ typedef struct {
     uint8_t step; /* 1: one multiplier per channel, 0: one in all */
     uint8_t pre_shift;
     uint8_t shift;
-    uint8_t out_bytes; /* 1: uint8_t, 4: int32_t */
+    uint8_t out_bytes; /* 1: uint8_t, 4: int32_t, 0: added to the int32_t that is there */
 } bitq_rescale;
 
 /* Where a window slides: input, output, kernel, stride, and the padding before the first row and column. */
@@ -83,6 +83,27 @@ typedef struct {
     uint8_t flip[2]; /* as in bitq_window */
 } bitq_sum;
 
+typedef struct bitq_recurrent bitq_recurrent;
+
+/* One step of a recurrent cell: from the parts of its gates to its state and its output. A part is within
+ * -32767..32767 and stands for part / 2^fraction; parts holds the sums of both matrices, gate by gate. */
+typedef void bitq_cell(const bitq_recurrent *layer, const int32_t *parts, int32_t *state, uint8_t *y);
+
+struct bitq_recurrent {
+    bitq_linear state; /* reads the output of the step before */
+    bitq_linear input;
+    bitq_cell *cell;
+    uint16_t first; /* step */
+    uint16_t steps;
+    uint16_t apart; /* numbers between the parts of the state and those of the input that are added to them */
+    uint8_t fraction;
+    uint8_t cell_fraction; /* of the cell of an LSTM */
+    uint8_t shift; /* from the result of the cell to its output */
+    uint8_t reverse; /* 1: from later steps to earlier ones */
+    uint8_t whole; /* 1: the output of every step is kept, 0: that of the last one */
+    uint8_t zero; /* the byte that stands for 0 in the output */
+};
+
 /* Adds inputs to two groups of 256 buckets by the weights of those groups. */
 typedef void bitq_fill_kernel(const uint8_t *weights, const uint8_t *x, uint32_t inputs, uint32_t *buckets);
 
@@ -116,6 +137,13 @@ void bitq_max_pool(const bitq_window *window, const uint8_t *x, uint8_t *y);
 void bitq_average(const bitq_window *window, const bitq_rescale *rescale, const uint8_t *x, void *y);
 int32_t bitq_squared_error(const uint8_t *first, uint32_t flip, const uint8_t *second, uint32_t other_flip,
                            uint32_t count);
+/* copy: as in bitq_dense; work: room for the state, one number per unit, and the parts of all gates. */
+void bitq_recur(const bitq_recurrent *layer, const uint8_t *x, uint8_t *copy, int32_t *work, uint8_t *y);
+bitq_cell bitq_rnn;
+bitq_cell bitq_relu;
+bitq_cell bitq_gru;
+bitq_cell bitq_lstm;
+int32_t bitq_tanh(int32_t value, uint32_t fraction);
 int32_t bitq_argmax(const int32_t *x, uint32_t count);
 int32_t bitq_argmax_bytes(const uint8_t *x, uint32_t count, uint32_t flip);
 
@@ -147,12 +175,39 @@ static inline int32_t bitq_rescaled(const bitq_rescale *rescale, uint32_t channe
     return value + rescale->zero_point;
 }
 
+/* gate * value in steps of 1/32768 of a gate, rounded half up; |gate| <= 32767 and |value| <= 65534. */
+static inline int32_t bitq_times(int32_t gate, int32_t value)
+{
+    return bitq_floor_shift(gate * value + 16384, 15);
+}
+
+static inline int32_t bitq_sigmoid(int32_t value, uint32_t fraction)
+{
+    return bitq_floor_shift(32768 + bitq_tanh(value, fraction + 1u), 1);
+}
+
+/* The result of a cell as an activation: in steps of 2^shift, rounded half up. */
+static inline uint8_t bitq_output(const bitq_recurrent *layer, int32_t result)
+{
+    const int32_t half = (int32_t)((UINT32_C(1) << layer->shift) >> 1);
+    int32_t value = bitq_floor_shift(result + half, layer->shift) + (int32_t)layer->zero;
+    if (value < 0) {
+        value = 0;
+    }
+    if (value > 255) {
+        value = 255;
+    }
+    return (uint8_t)value;
+}
+
 static inline void bitq_store(void *y, uint32_t index, int32_t value, uint32_t out_bytes)
 {
     if (out_bytes == 1u) {
         ((uint8_t *)y)[index] = (uint8_t)value;
-    } else {
+    } else if (out_bytes == 4u) {
         ((int32_t *)y)[index] = value;
+    } else {
+        ((int32_t *)y)[index] += value;
     }
 }
 

@@ -10,10 +10,23 @@ from bitq.ir.ops.dense import Dense
 from bitq.ir.ops.flatten import Flatten
 from bitq.ir.ops.linear import Linear
 from bitq.ir.ops.max_pool import MaxPool
+from bitq.ir.ops.recurrent import Recurrent
 from bitq.ir.ops.requantize import Requantize
 from bitq.ir.ops.squared_error import SquaredError
 
-OPS: tuple[type[Op], ...] = (Add, ArgMax, AvgPool, Concat, Conv, Dense, Flatten, MaxPool, Requantize, SquaredError)
+OPS: tuple[type[Op], ...] = (
+    Add,
+    ArgMax,
+    AvgPool,
+    Concat,
+    Conv,
+    Dense,
+    Flatten,
+    MaxPool,
+    Recurrent,
+    Requantize,
+    SquaredError,
+)
 """Every operation; `tests/ir/test_ops.py` asks of each what the rest of the project needs to know of it."""
 
 __all__ = [
@@ -31,6 +44,7 @@ __all__ = [
     "MaxPool",
     "Op",
     "Pair",
+    "Recurrent",
     "Requantize",
     "SquaredError",
     "Values",

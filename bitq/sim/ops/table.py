@@ -8,6 +8,7 @@ from bitq.sim.ops.moves import ArgMax, Concat, Flatten
 from bitq.sim.ops.operation import Operation
 from bitq.sim.ops.pointwise import Add, Requantize, SquaredError
 from bitq.sim.ops.pools import AvgPool, MaxPool
+from bitq.sim.ops.recurrent import Recurrent
 
 OPERATIONS: dict[type[ir.Op], type[Operation]] = {
     ir.Add: Add,
@@ -18,6 +19,7 @@ OPERATIONS: dict[type[ir.Op], type[Operation]] = {
     ir.Dense: Dense,
     ir.Flatten: Flatten,
     ir.MaxPool: MaxPool,
+    ir.Recurrent: Recurrent,
     ir.Requantize: Requantize,
     ir.SquaredError: SquaredError,
 }

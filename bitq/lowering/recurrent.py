@@ -1,0 +1,125 @@
+"""How recurrent layers become operations, and what reads their output step by step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+from torch import Tensor, fx, nn
+
+from bitq.core.errors import DeployError
+from bitq.ir.cells import CELL_FRACTIONS, CELLS, FRACTIONS, PART, SHIFTS
+from bitq.ir.ops import Dense, Flatten, Recurrent
+from bitq.ir.types import INT16, INT32, TensorType, Weights
+from bitq.lowering.builder import Builder, Pending, Stored
+from bitq.lowering.fixed import fix
+from bitq.lowering.recurrence import Recurrence
+from bitq.lowering.sequences import Turn
+from bitq.quant.matrix import QuantizedWeight
+
+_MARGIN = 1.25  # room above the largest part that calibration saw
+_CELLS = {"RNN_TANH": "rnn", "RNN_RELU": "relu", "GRU": "gru", "LSTM": "lstm"}
+
+
+def recurrence(builder: Builder, node: fx.Node, module: Recurrence) -> Stored:
+    """A layer of an RNN, GRU or LSTM in one direction."""
+    source = node.args[0]
+    assert isinstance(source, fx.Node)
+    where, x = module.where, builder.stored(source)
+    time, cell = x.type.shape[1], _CELLS[module.mode]
+    fraction = _fraction(module.reach, FRACTIONS)
+    kind, one = CELLS[cell].out, 2.0**15
+    unit = 2.0**-fraction
+    if cell == "relu":
+        unit = _MARGIN * (module.reach or 1.0) / PART
+        one = 1 / unit
+    shift = _bits(module.out_reach * one / kind.high, SHIFTS)
+    pick = None if where.pick is None else where.pick % time
+    units = module.units
+    step = TensorType((units,), kind, 2.0**shift / one)
+    name = builder.name(f"{where.path}{where.suffix}")
+    parts = [
+        _part(f"{name}.{which}", builder.codes(f"{where.path}.{which}{where.suffix}"), bias, reads, unit)
+        for which, bias, reads in zip(("weight_ih", "weight_hh"), module.biases, (x.type, step), strict=True)
+    ]
+    shape = (units, time) if pick is None else (units,)
+    out = TensorType((1, time, units) if pick is None else shape, kind, step.scale)
+    builder.add(
+        Recurrent(
+            name=name,
+            inputs=(x.name,),
+            out=out,
+            layer=where.path,
+            cell=cell,
+            input=parts[0],
+            state=parts[1],
+            fraction=fraction,
+            cell_fraction=_fraction(module.cell_reach, CELL_FRACTIONS),
+            shift=shift,
+            reverse=where.reverse,
+            pick=pick,
+        )
+    )
+    return Stored(name, out, shape)
+
+
+def turned(builder: Builder, node: fx.Node, module: Turn) -> Stored | Pending:
+    """A dense layer at each step of a sequence, the sequence as a vector, step by step, or the input itself."""
+    source = node.args[0]
+    assert isinstance(source, fx.Node)
+    layer, x, shape, inner = module.path, builder.stored(source), builder.seen(node).shape, module.inner
+    if isinstance(inner, nn.Linear):
+        weight = builder.weight(layer)
+        gain = np.broadcast_to(weight.scale * x.type.scale, (inner.out_features,))
+        bias = cast("Tensor | None", inner.bias)
+        offset = np.zeros(inner.out_features) if bias is None else bias.detach().double().numpy()
+        out_shape = (1, shape[1], shape[0])
+        return Pending(layer, x, weight.codes[:, None, None, :], weight, gain, offset, out_shape, shape, (1, 1))
+    if isinstance(inner, nn.Identity):
+        if x.type.shape != (1, *x.shape):
+            raise DeployError(
+                f"'{layer}' cannot be lowered: it is read as (batch, time, channels); say so in its InputSpec with "
+                "channels_last=True."
+            )
+        return replace(x, shape=shape)
+    if shape != (x.type.size,):
+        raise DeployError(f"layer '{layer}' cannot be lowered: it gives {shape} per sample; use torch.flatten(x, 1).")
+    name = builder.name(layer)
+    out = replace(x.type, shape=shape)
+    builder.add(Flatten(name=name, inputs=(x.name,), out=out, layer=layer))
+    return Stored(name, out, shape)
+
+
+RECURRENT: dict[type[nn.Module], Callable[[Builder, fx.Node, Any], Stored | Pending]] = {
+    Recurrence: recurrence,
+    Turn: turned,
+}
+"""Rows for the table of all modules."""
+
+
+def _part(name: str, weight: QuantizedWeight, bias: Tensor, x: TensorType, unit: float) -> Dense:
+    """Return the parts of all gates from ``x``, in steps of ``unit``."""
+    offset = bias.double().numpy() / unit
+    probe = Dense(
+        name=name,
+        inputs=(),
+        out=TensorType(offset.shape, INT32, unit),
+        weights=Weights(weight.codes, weight.book.dtype, weight.scale),
+        bias=np.zeros(offset.shape, np.int32),
+    )
+    gain = np.broadcast_to(weight.scale * (x.scale / unit), offset.shape)
+    fixed = fix(gain, offset, probe.accumulators(x)[0].magnitude, INT16, 0, low=-PART, high=PART)
+    return replace(probe, out=replace(probe.out, dtype=INT16), bias=fixed.bias, rescale=fixed.rescale)
+
+
+def _bits(size: float, limits: tuple[int, int]) -> int:
+    """Return the bits that hold a size, within limits."""
+    return min(max(math.ceil(math.log2(size or 1.0)), limits[0]), limits[1])
+
+
+def _fraction(reach: float, limits: tuple[int, int]) -> int:
+    """Return the bits behind the point that leave room for a number in 16 bits, within limits."""
+    return 15 - _bits(_MARGIN * reach, (15 - limits[1], 15 - limits[0]))
