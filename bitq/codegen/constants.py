@@ -19,6 +19,10 @@ _STRUCT_BYTES = {
     "bitq_groups": 60,
     "bitq_sum": 16,
     "bitq_recurrent": 72,
+    "bitq_slopes": 28,
+    "bitq_product": 20,
+    "bitq_picks": 20,
+    "bitq_border": 14,
 }
 _WIDTH = 118
 

@@ -1,6 +1,6 @@
 """Where every value of a graph lives in the generated C: the caller's input, the scores, the arena, or nowhere.
 
-A flattened value shares the buffer of what it flattens. Operations that lead to no output are left out.
+A value in another shape shares the buffer of what it is made of. Operations that lead to no output are left out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from bitq.codegen.ops.printer import Printer
 from bitq.codegen.plan import Plan, Request, plan
 from bitq.core.errors import DeployError
 from bitq.ir.graph import Graph
-from bitq.ir.ops import Flatten, Op
+from bitq.ir.ops import Op, Reshape
 from bitq.ir.types import INT32
 
 
@@ -111,9 +111,9 @@ def store(graph: Graph, optimize: str = "size") -> Storage:
 
 
 def _root(graph: Graph, value: str) -> str:
-    flattens = {op.name: op.inputs[0] for op in graph.ops if isinstance(op, Flatten)}
-    while value in flattens:
-        value = flattens[value]
+    shaped = {op.name: op.inputs[0] for op in graph.ops if isinstance(op, Reshape)}
+    while value in shaped:
+        value = shaped[value]
     return value
 
 
@@ -139,7 +139,7 @@ def _live(graph: Graph) -> tuple[Op, ...]:
         if op.name in needed:
             needed.update(op.inputs)
             live.append(op)
-    return tuple(op for op in reversed(live) if not isinstance(op, Flatten))
+    return tuple(op for op in reversed(live) if not isinstance(op, Reshape))
 
 
 def _flip(graph: Graph, value: str) -> int:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from elftools.elf.elffile import ELFFile
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bitq.codegen.emit import emit, parameter_bytes
 from bitq.codegen.ops.linear import shortest_bias
@@ -34,7 +35,16 @@ def test_speed_makes_straight_line_code_and_buckets():
 @pytest.mark.parametrize("optimize", ["size", "speed"])
 @pytest.mark.parametrize("dtype", WEIGHT_DTYPES.values(), ids=WEIGHT_DTYPES)
 def test_parameter_bytes_are_the_compiled_sizes(dtype, optimize, tmp_path):
-    graph = sequence_net(dtype)
+    assert_parameter_bytes(sequence_net(dtype), optimize, tmp_path)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(graphs(), st.sampled_from(["size", "speed"]))
+def test_parameter_bytes_are_the_compiled_sizes_of_every_structure(tmp_path_factory, graph, optimize):
+    assert_parameter_bytes(graph, optimize, tmp_path_factory.mktemp("sizes"))
+
+
+def assert_parameter_bytes(graph, optimize, tmp_path):
     for name, text in emit(graph, optimize).files.items():
         (tmp_path / name).write_text(text)
     flags = ["-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0plus", "-Os", "-g1", "-c", *STRICT]

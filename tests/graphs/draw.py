@@ -11,10 +11,28 @@ from numpy.typing import NDArray
 
 from bitq.ir.check import check
 from bitq.ir.graph import Graph
-from bitq.ir.ops import Add, ArgMax, AvgPool, Concat, Conv, Dense, Flatten, MaxPool, Op, Recurrent, Requantize
+from bitq.ir.ops import (
+    Add,
+    ArgMax,
+    AvgPool,
+    Concat,
+    Conv,
+    Dense,
+    Flatten,
+    Lookup,
+    MaxPool,
+    Mul,
+    Op,
+    Pad,
+    Ramp,
+    Recurrent,
+    Requantize,
+    Reshape,
+    View,
+)
 from bitq.ir.ranges import prove
 from bitq.ir.types import INT8, INT32, TensorType
-from tests.graphs import layers
+from tests.graphs import layers, moves, pointwise
 from tests.graphs.parts import Draw, Rng, wide, with_rescale
 from tests.graphs.recurrent import recurrent
 
@@ -50,9 +68,15 @@ GENERATORS: dict[type[Op], Generator] = {
     Conv: Generator(layers.conv, _image),
     Dense: Generator(layers.dense),
     Flatten: Generator(layers.flatten),
+    Lookup: Generator(pointwise.lookup),
     MaxPool: Generator(layers.max_pool, _image),
+    Mul: Generator(pointwise.mul),
+    Pad: Generator(moves.pad, _image),
+    Ramp: Generator(pointwise.ramp),
     Recurrent: Generator(recurrent, _sequence),
     Requantize: Generator(layers.requantize),
+    Reshape: Generator(moves.reshape),
+    View: Generator(moves.view),
 }
 """One row per operation that stands within a graph; a SquaredError or an ArgMax ends one."""
 

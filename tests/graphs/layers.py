@@ -92,8 +92,8 @@ def to(rng: Rng, name: str, source: str, x: TensorType, out: TensorType) -> Op:
 
 def add(draw: Draw, rng: Rng, name: str, source: str, x: TensorType) -> list[Op]:
     """Draw a sum of a value and one that is made from it."""
-    other, both = _branch(rng, name, source, x)
-    pair = (int(rng.integers(1, 32768)), int(rng.integers(1, 32768)))
+    other, both = branch(rng, name, source, x)
+    pair = (int(rng.choice([-1, 1]) * rng.integers(1, 32768)), int(rng.choice([-1, 1]) * rng.integers(1, 32768)))
     out = TensorType(x.shape, INT32, 1.0)
     total = Add(name=name, inputs=both, out=out, multipliers=pair, rescale=IDENTITY)
     out = replace(small(draw, rng), shape=x.shape)
@@ -103,13 +103,13 @@ def add(draw: Draw, rng: Rng, name: str, source: str, x: TensorType) -> list[Op]
 
 def concat(draw: Draw, rng: Rng, name: str, source: str, x: TensorType) -> list[Op]:
     """Draw a value and one that is made from it, side by side."""
-    other, both = _branch(rng, name, source, x)
+    other, both = branch(rng, name, source, x)
     return [other, Concat(name=name, inputs=both, out=replace(x, shape=(*x.shape[:-1], 2 * x.shape[-1])))]
 
 
 def squared_error(draw: Draw, rng: Rng, name: str, source: str, x: TensorType) -> list[Op]:
     """Draw the distance of a value from one that is made from it, which may be a vector."""
-    other, both = _branch(rng, name, source, x)
+    other, both = branch(rng, name, source, x)
     made = [other]
     if draw(st.booleans()):
         made += flatten(draw, rng, f"{name}.flat", other.name, other.out)
@@ -122,7 +122,8 @@ def flatten(draw: Draw, rng: Rng, name: str, source: str, x: TensorType) -> list
     return [Flatten(name=name, inputs=(source,), out=replace(x, shape=(x.size,)))]
 
 
-def _branch(rng: Rng, name: str, source: str, x: TensorType) -> tuple[Op, tuple[str, str]]:
+def branch(rng: Rng, name: str, source: str, x: TensorType) -> tuple[Op, tuple[str, str]]:
+    """Return a value that is made from ``x``, and both names in any order."""
     other = to(rng, f"{name}.other", source, x, x)
     return other, (source, other.name) if rng.random() < 0.5 else (other.name, source)
 

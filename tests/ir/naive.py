@@ -1,6 +1,7 @@
 """The operations of the integer graph as plain Python loops over exact integers, written apart from the oracle."""
 
 import math
+from itertools import product
 from math import prod
 
 from bitq.ir.ops import (
@@ -10,11 +11,16 @@ from bitq.ir.ops import (
     Concat,
     Conv,
     Dense,
-    Flatten,
+    Lookup,
     MaxPool,
+    Mul,
+    Pad,
+    Ramp,
     Recurrent,
     Requantize,
+    Reshape,
     SquaredError,
+    View,
 )
 
 
@@ -150,10 +156,34 @@ def run(graph, row):
                         result += values[name][place * width : (place + 1) * width]
             case Recurrent():
                 result = recurrent(op, x, kind)
-            case Flatten():
-                result = x
             case SquaredError():
                 result = [sum((a - b) ** 2 for a, b in zip(x, values[op.inputs[1]], strict=True))]
+            case Reshape():
+                result = x
+            case Lookup():
+                result = [int(op.table[v - kind.dtype.low]) for v in x]
+            case Ramp():
+                for i, v in enumerate(x):
+                    at = i % depth if len(op.offset) > 1 else 0
+                    slope = op.positive[at] if v >= zero else op.negative[at]
+                    result.append(rescaled((v - zero) * int(slope) + int(op.offset[at]), op.rescale, 0))
+            case Mul():
+                gate, other = values[op.inputs[1]], types[op.inputs[1]]
+                for i, v in enumerate(x):
+                    place, channel = divmod(i, depth)
+                    row = place if other.size > other.shape[-1] else 0
+                    at = row * other.shape[-1] + (channel if other.shape[-1] > 1 else 0)
+                    result.append(rescaled((v - zero) * (gate[at] - other.zero_point), op.rescale, 0))
+            case Pad():
+                (top, _), (left, _) = op.padding
+                for y in range(op.out.shape[0]):
+                    for z in range(op.out.shape[1]):
+                        inside = top <= y < top + kind.shape[0] and left <= z < left + kind.shape[1]
+                        at = ((y - top) * kind.shape[1] + z - left) * depth
+                        result += x[at : at + depth] if inside else [op.value] * depth
+            case View():
+                for place in product(*(range(size) for size in op.out.shape)):
+                    result.append(x[op.offset + sum(i * s for i, s in zip(place, op.strides, strict=True))])
             case ArgMax():
                 result = [x.index(max(x))]
         assert len(result) == prod(op.out.shape)

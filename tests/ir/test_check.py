@@ -70,7 +70,7 @@ JOIN = Concat(name="both", inputs=("conv.1", "conv.1"), out=replace(CONV.out, sh
 BRANCHES = {
     "two inputs, got 1": replace(ADD, inputs=("conv.1",)),
     "its inputs have one shape": replace(ADD, inputs=("conv.1", "pool")),
-    "multipliers are 1..32767": replace(ADD, multipliers=(1, 0)),
+    "multipliers are ±1..±32767": replace(ADD, multipliers=(1, 0)),
     "one multiplier for all channels of a sum": replace(ADD, rescale=CONV.rescale),
     "two inputs or more, got 1": replace(JOIN, inputs=("conv.1",)),
     "its inputs have the same places": replace(JOIN, inputs=("conv.1", "pool")),

@@ -55,7 +55,7 @@ def mutated(document, draw):
             case 2 if isinstance(parent[path[-1]], int | float):
                 parent[path[-1]] += draw(st.sampled_from([-1, 1, 100, -(2**31)]))
             case _:
-                parent[path[-1]] = draw(st.sampled_from(JUNK))
+                parent[path[-1]] = copy.deepcopy(draw(st.sampled_from(JUNK)))
     return document
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from bitq.codegen.ops.table import PRINTERS
-from bitq.ir.ops import OPS, Flatten
+from bitq.ir.ops import OPS, Reshape
 from bitq.ir.ops.base import Op
 from tests.graphs import graphs
 
@@ -27,10 +27,10 @@ def test_the_list_of_operations_is_complete_and_in_order():
 
 
 @EVERY
-def test_it_says_what_it_means_and_stands_in_a_file_of_its_own(kind):
+def test_it_says_what_it_means_and_has_rules(kind):
     assert kind.__doc__
     assert not kind.__doc__.startswith(f"{kind.__name__}(")
-    assert all(name in vars(kind) for name in ("check", "infer_shape", "evaluate"))
+    assert all(getattr(kind, name) is not getattr(Op, name) for name in ("check", "infer_shape", "evaluate"))
 
 
 @EVERY
@@ -42,15 +42,15 @@ def test_what_it_sums_is_bounded(kind):
 
 @EVERY
 def test_it_has_c(kind):
-    # A flattened value shares the buffer of what it flattens.
-    assert (kind in PRINTERS) != (kind is Flatten)
+    # A value in another shape shares the buffer of what it is made of.
+    assert (kind in PRINTERS) != issubclass(kind, Reshape)
 
 
 def test_every_operation_is_drawn():
     seen = set()
 
     @settings(
-        max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
+        max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
     )
     @given(graphs())
     def draw(graph):

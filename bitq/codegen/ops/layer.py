@@ -137,6 +137,12 @@ def window_fields(op: Op, x: Operand, kernel: Pair, stride: Pair, padding: tuple
     return [*sizes, ("flip", x.flip), ("zero", x.zero)]
 
 
+def places_and_channels(op: Op, shape: tuple[int, ...]) -> Pair:
+    """Return how many places a value has, and how many channels each."""
+    require(op, shape[-1] <= UINT16_MAX, f"{shape[-1]} channels", f"at most {UINT16_MAX}")
+    return math.prod(shape[:-1]), shape[-1]
+
+
 def relative_clamp(op: Op, rescale: Rescale) -> Pair:
     """Return the clamp before the zero point is added; cut to int32, in which the clamped value is."""
     low, high = max(rescale.low - rescale.zero_point, INT32.low), min(rescale.high - rescale.zero_point, INT32.high)

@@ -112,6 +112,44 @@ typedef void bitq_place(const uint8_t *x, uint32_t row, void *y);
 
 bitq_fill_kernel bitq_fill;
 bitq_fill_kernel bitq_fill_signed;
+/* Two lines that meet at zero: (v - zero) * slope + offset, and the rescale of that. */
+typedef struct {
+    const bitq_rescale *rescale;
+    const int16_t *positive; /* slopes: one per channel, or one in all, as the offsets */
+    const int16_t *negative;
+    const int32_t *offset;
+    uint32_t places;
+    uint16_t channels;
+    uint8_t step; /* 1: one per channel, 0: one in all */
+    uint8_t zero;
+    uint8_t flip;
+} bitq_slopes;
+
+/* A product: (first - zero) * (second - zero), and the rescale of that. */
+typedef struct {
+    const bitq_rescale *rescale;
+    uint32_t places;
+    uint16_t channels;
+    uint16_t place_step;  /* how far the second value moves on from place to place, */
+    uint8_t channel_step; /* and from channel to channel */
+    uint8_t zero[2];
+    uint8_t flip[2];
+} bitq_product;
+
+/* Elements at regular distances: the sizes of the result, and a step in the input for each. */
+typedef struct {
+    int32_t step[3];
+    uint16_t size[3];
+} bitq_picks;
+
+/* A border: sizes in bytes of the input's rows and of what is added around them. */
+typedef struct {
+    uint16_t height, row;
+    uint16_t top, bottom, left, right; /* rows, rows, bytes, bytes */
+    uint8_t value;
+    uint8_t flip;
+} bitq_border;
+
 bitq_kernel bitq_bits;
 bitq_kernel bitq_planes;
 bitq_kernel bitq_nibbles;
@@ -132,6 +170,12 @@ void bitq_grouped(const bitq_groups *layer, const uint8_t *x, int8_t *taps, void
 void bitq_add(const bitq_sum *layer, const uint8_t *first, const uint8_t *second, void *y);
 /* step: channels of the wider value y. */
 void bitq_concat(const uint8_t *x, uint32_t flip, uint32_t places, uint32_t channels, uint8_t *y, uint32_t step);
+/* table: indexed by the flipped byte. */
+void bitq_lookup(const uint8_t *table, uint32_t flip, const uint8_t *x, uint8_t *y, uint32_t count);
+void bitq_ramp(const bitq_slopes *layer, const uint8_t *x, void *y);
+void bitq_multiply(const bitq_product *layer, const uint8_t *first, const uint8_t *second, void *y);
+void bitq_pad(const bitq_border *border, const uint8_t *x, uint8_t *y);
+void bitq_pick(const bitq_picks *picks, uint32_t flip, const uint8_t *x, uint8_t *y);
 void bitq_max_pool(const bitq_window *window, const uint8_t *x, uint8_t *y);
 /* Also a change of scale on its own, with a window of one element. */
 void bitq_average(const bitq_window *window, const bitq_rescale *rescale, const uint8_t *x, void *y);

@@ -1,4 +1,4 @@
-"""The sum of two branches."""
+"""The sum or the difference of two branches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Add(Op):
     """``acc = Σ (x − zero_point(x)) · multiplier`` over two inputs of one shape, then `rescale` to the output.
 
     Attributes:
-        multipliers: one per input, each in 1..32767; they bring both to a common scale.
+        multipliers: one per input, each in ±1..±32767; they bring both to a common scale; negative ones subtract.
         rescale: with one multiplier for all channels, 1 as a rule.
     """
 
@@ -29,7 +29,8 @@ class Add(Op):
         rule(len(inputs) == 2, self.name, f"two inputs, got {len(inputs)}")
         rule(inputs[0].shape == inputs[1].shape, self.name, "its inputs have one shape")
         rule(not self.rescale.per_channel, self.name, "one multiplier for all channels of a sum")
-        rule(1 <= min(self.multipliers) <= max(self.multipliers) <= 32767, self.name, "multipliers are 1..32767")
+        sizes = [abs(multiplier) for multiplier in self.multipliers]
+        rule(1 <= min(sizes) <= max(sizes) <= 32767, self.name, "multipliers are ±1..±32767")
         reads_bytes(self, inputs)
         rescales(self, self.rescale)
 
@@ -39,10 +40,11 @@ class Add(Op):
 
     def accumulators(self, *inputs: TensorType) -> tuple[Accumulator, ...]:
         """Both terms at their worst."""
-        terms = list(zip(inputs, self.multipliers, strict=True))
-        low = sum((x.dtype.low - x.zero_point) * multiplier for x, multiplier in terms)
-        high = sum((x.dtype.high - x.zero_point) * multiplier for x, multiplier in terms)
-        return (Accumulator(np.array([low]), np.array([high]), self.rescale),)
+        ends = [
+            sorted(((x.dtype.low - x.zero_point) * multiplier, (x.dtype.high - x.zero_point) * multiplier))
+            for x, multiplier in zip(inputs, self.multipliers, strict=True)
+        ]
+        return (Accumulator(np.array([ends[0][0] + ends[1][0]]), np.array([ends[0][1] + ends[1][1]]), self.rescale),)
 
     def evaluate(self, inputs: Sequence[Values], types: Sequence[TensorType]) -> Values:
         """Compute it."""

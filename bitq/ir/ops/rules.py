@@ -6,7 +6,9 @@ import math
 
 from bitq.core.errors import DeployError
 from bitq.ir.ops.base import Op
-from bitq.ir.types import INT8, INT32, INT32_MAX, UINT8, WEIGHT_DTYPES, Rescale, TensorType, Weights
+from bitq.ir.types import INT8, INT32, UINT8, WEIGHT_DTYPES, Rescale, TensorType, Weights
+
+MOST_ELEMENTS = 2**24
 
 
 def rule(holds: bool, node: str, text: str) -> None:
@@ -38,10 +40,10 @@ def keeps_type(op: Op, inputs: tuple[TensorType, ...]) -> None:
 
 
 def shape_fits(name: str, value: TensorType) -> None:
-    """A value has one to three dimensions and as many elements as C can count."""
+    """A value has one to three dimensions and not more elements than any chip could hold."""
     sizes = value.shape
     rule(1 <= len(sizes) <= 3 and min(sizes) >= 1, name, f"a shape is one to three positive sizes, got {sizes}")
-    rule(math.prod(sizes) <= INT32_MAX, name, f"a value has at most {INT32_MAX} elements, got {math.prod(sizes)}")
+    rule(math.prod(sizes) <= MOST_ELEMENTS, name, f"a value has at most {MOST_ELEMENTS} elements, got {sizes}")
 
 
 def weights_fit(name: str, weights: Weights, dimensions: int) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from bitq.sim.ops.operation import Operation
+from bitq.ir.types import TensorType
+from bitq.sim.ops.operation import Operation, pad
 
 
 class Concat(Operation):
@@ -16,12 +19,34 @@ class Concat(Operation):
         return torch.cat(inputs, dim=-1)
 
 
-class Flatten(Operation):
-    """`bitq.ir.ops.Flatten`."""
+class Reshape(Operation):
+    """`bitq.ir.ops.Reshape`, `Flatten` among them."""
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Compute it."""
-        return inputs[0].flatten(1)
+        return inputs[0].reshape(len(inputs[0]), *self.op.out.shape)
+
+
+class View(Operation):
+    """`bitq.ir.ops.View`."""
+
+    index: Tensor
+
+    def __init__(self, op: Any, types: tuple[TensorType, ...]) -> None:
+        super().__init__(op, types)
+        self.register_buffer("index", torch.from_numpy(op.index))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Compute it."""
+        return inputs[0].flatten(1)[:, self.index].reshape(len(inputs[0]), *self.op.out.shape)
+
+
+class Pad(Operation):
+    """`bitq.ir.ops.Pad`."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Compute it."""
+        return pad(inputs[0], self.op.padding, float(self.op.value))
 
 
 class ArgMax(Operation):
