@@ -69,6 +69,7 @@ def run_delivery(data: Dataset, delivery: Delivery) -> Delivered:
         channels=data.channels,
         units=data.units,
         data_license=data.license,
+        hop=delivery.target.hop,
     )
     published = data.test if data.redistributable else data.stand_ins or data.test.take(np.zeros(0, np.int64))
     rows, labels = to_chip(published.x[:VECTOR_ROWS]), published.y[:VECTOR_ROWS]

@@ -79,7 +79,7 @@ def write_deploy(folder: Path, graph: Graph, info: DeployInfo, vectors: Vectors,
         DeployError: the graph cannot be written as C, classes or vectors do not fit it, or the folder holds
             something else.
     """
-    project = emit(graph, optimize)
+    project = emit(graph, optimize, info.hop)
     _check(graph, info, vectors, sum(output.length for output in project.storage.outputs))
     _check_replaceable(folder)
     main = example_main(graph, vectors.input, vectors.scores, vectors.winner)

@@ -12,6 +12,7 @@ from importlib import resources
 from bitq.codegen.layers import layers
 from bitq.codegen.ops.layer import Layer
 from bitq.codegen.storage import Storage, store
+from bitq.codegen.stream import Streaming, streaming
 from bitq.ir.check import check
 from bitq.ir.graph import Graph
 from bitq.ir.ranges import prove
@@ -25,11 +26,13 @@ class Project:
         storage: where the values live.
         layers: the operations in C, in order.
         files: content by name, sorted by name.
+        streaming: the streaming functions, where they were asked for.
     """
 
     storage: Storage
     layers: tuple[Layer, ...]
     files: dict[str, str]
+    streaming: Streaming | None = None
 
     @property
     def prototype(self) -> str:
@@ -37,12 +40,13 @@ class Project:
         return prototype(self.storage.graph.name)
 
 
-def emit(graph: Graph, optimize: str = "size") -> Project:
+def emit(graph: Graph, optimize: str = "size", hop: int | None = None) -> Project:
     """Print a graph as C.
 
     Args:
         graph: a checked graph.
         optimize: ``size``, ``balanced`` or ``speed``: what decides how each operation is computed.
+        hop: samples between two classes of the streaming functions; None leaves these out.
 
     Raises:
         DeployError: the graph breaks a rule or does not fit the runtime's structures.
@@ -51,14 +55,17 @@ def emit(graph: Graph, optimize: str = "size") -> Project:
     prove(check(graph))
     storage = store(graph, optimize)
     printed = layers(storage)
-    runtime = sorted({name for layer in printed for name in layer.runtime})
+    present = [constant for layer in printed for constant in layer.constants]
+    streamed = None if hop is None else streaming(graph, hop, optimize, present)
+    used = {name for layer in printed for name in layer.runtime} | set(streamed.runtime if streamed else ())
+    runtime = sorted(used)
     files = {
         "bitq.h": runtime_text("bitq.h"),
         **{f"{name}.c": runtime_text(f"{name}.c") for name in runtime},
-        "model.c": _model_c(storage, printed),
-        "model.h": _model_h(storage),
+        "model.c": _model_c(storage, printed, streamed),
+        "model.h": _model_h(storage, streamed),
     }
-    return Project(storage, printed, dict(sorted(files.items())))
+    return Project(storage, printed, dict(sorted(files.items())), streamed)
 
 
 def parameter_bytes(graph: Graph, optimize: str = "size") -> int:
@@ -81,7 +88,7 @@ def scores_length(storage: Storage) -> int:
     return sum(output.length for output in storage.outputs)
 
 
-def _model_h(storage: Storage) -> str:
+def _model_h(storage: Storage, streamed: Streaming | None) -> str:
     graph = storage.graph
     upper = graph.name.upper()
     returns = "Returns the index of the largest score (the lowest index wins a tie)."
@@ -102,7 +109,7 @@ extern "C" {{
  * {returns if graph.winner else "Returns 0."}
  * Works in a static buffer: one call at a time. */
 {prototype(graph.name)};
-
+{streamed.declarations if streamed else ""}
 #ifdef __cplusplus
 }}
 #endif
@@ -111,12 +118,12 @@ extern "C" {{
 """
 
 
-def _model_c(storage: Storage, printed: tuple[Layer, ...]) -> str:
+def _model_c(storage: Storage, printed: tuple[Layer, ...], streamed: Streaming | None) -> str:
     name = storage.graph.name
     constants = [constant.text for layer in printed for constant in layer.constants]
-    buffers = ""
-    if storage.plan.size:
-        buffers = f"static uint32_t {name}_arena[{storage.plan.size}];\n"
+    constants += [constant.text for constant in streamed.constants] if streamed else []
+    words = max(storage.plan.size, streamed.storage.plan.size if streamed else 0)
+    buffers = f"static uint32_t {name}_arena[{words}];\n" if words else ""
     body = ["const uint8_t *const x = (const uint8_t *)input;"]
     result = "0"
     if storage.returned is not None:
@@ -139,6 +146,6 @@ def _model_c(storage: Storage, printed: tuple[Layer, ...]) -> str:
             "{",
             *(f"    {line}" for line in body),
             "}",
-            "",
+            streamed.definitions if streamed else "",
         ]
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bitq.codegen.emit import Project
+from bitq.codegen.stream import prototypes
 from bitq.core import files
 from bitq.ir.ops import Op
 
@@ -23,6 +24,7 @@ class DeployInfo:
         channels: names of the input channels.
         units: physical unit of the raw data.
         data_license: what the data may be used for.
+        hop: samples between two classes of the streaming functions; None leaves these out.
     """
 
     classes: tuple[str, ...] = ()
@@ -31,6 +33,7 @@ class DeployInfo:
     channels: tuple[str, ...] = ()
     units: str = ""
     data_license: str = ""
+    hop: int | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,16 @@ class Entry:
 
     symbol: str
     prototype: str
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The functions that take one sample at a time; a class comes every ``hop`` samples."""
+
+    state: str
+    reset: str
+    push: str
+    hop: int
 
 
 @dataclass(frozen=True)
@@ -102,6 +115,7 @@ class Manifest:
     schema_version: int
     name: str
     entry: Entry
+    stream: Stream | None
     input: Input
     outputs: tuple[OutputEntry, ...]
     classes: tuple[str, ...]
@@ -131,6 +145,7 @@ def manifest_of(project: Project, info: DeployInfo, sources: Mapping[str, str]) 
         schema_version=SCHEMA_VERSION,
         name=graph.name,
         entry=Entry(f"{graph.name}_run", f"{project.prototype};"),
+        stream=_stream(project, info.hop),
         input=Input(input_shape(graph.input.shape), "int8", graph.input.scale, graph.input.zero_point),
         outputs=tuple(
             OutputEntry(o.name, o.offset, o.length, types[o.name].scale, types[o.name].zero_point)
@@ -152,6 +167,14 @@ def manifest_of(project: Project, info: DeployInfo, sources: Mapping[str, str]) 
 def input_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape that the caller sees: a sequence ``(1, time, channels)`` is ``(time, channels)``."""
     return shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
+
+
+def _stream(project: Project, hop: int | None) -> Stream | None:
+    if hop is None:
+        return None
+    name = project.storage.graph.name
+    reset, push = prototypes(name)
+    return Stream(f"{name}_state", f"{reset};", f"{push};", hop)
 
 
 def _layer_entry(op: Op, flash_bytes: int) -> LayerEntry:

@@ -27,7 +27,7 @@ Call it with {input_length} inputs (`{dtype}`, shape {shape}, channels last) and
     int32_t winner = {name}_run(input, scores);
 
 {returns} The function works in one static buffer: call it from one context at a time.
-
+{stream}
 ## Input
 
 An input integer q stands for the real value `(q - ({zero_point})) * {scale!r}`; clip to -128..127 what lies outside.
@@ -66,6 +66,7 @@ def readme(manifest: Manifest) -> str:
         shape=" × ".join(map(str, manifest.input.shape)),
         scores_length=sum(output.length for output in manifest.outputs),
         returns=_returns(manifest),
+        stream=_stream(manifest),
         zero_point=manifest.input.zero_point,
         scale=manifest.input.scale,
         sensor=_sensor(manifest),
@@ -79,6 +80,22 @@ def readme(manifest: Manifest) -> str:
             f"| {x.name} | {x.kind} | {x.weight_bits or '-'} | {x.weights or '-'} | {x.bytes} |"
             for x in manifest.layers
         ),
+    )
+
+
+def _stream(manifest: Manifest) -> str:
+    stream = manifest.stream
+    if stream is None:
+        return ""
+    name = manifest.name
+    return (
+        "\n## One sample at a time\n\n"
+        f"    static {stream.state} state;\n\n"
+        f"    {name}_reset(&state);\n"
+        f"    int32_t class = {name}_push(&state, sample, scores);\n\n"
+        f"Push each sample, `int16_t` values in the units of the input. Every {stream.hop} samples the call returns "
+        "what the model says of all samples since the reset, in between −1. "
+        f"After as many samples as `{name}_run` takes both say the same.\n"
     )
 
 

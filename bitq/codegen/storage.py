@@ -77,12 +77,13 @@ class Storage:
         return place if kind == "uint32_t" else f"({kind} *){f'({place})' if offset else place}"
 
 
-def store(graph: Graph, optimize: str = "size") -> Storage:
+def store(graph: Graph, optimize: str = "size", own: Mapping[str, Printer] | None = None) -> Storage:
     """Decide where the values of a checked graph live.
 
     Args:
         graph: a checked graph.
         optimize: ``size``, ``balanced`` or ``speed``: what decides how each operation is computed.
+        own: printers for some operations, by name.
 
     Raises:
         DeployError: two outputs are the same value.
@@ -96,7 +97,7 @@ def store(graph: Graph, optimize: str = "size") -> Storage:
             last[root] = max(last.get(root, 0), step)
     output_roots = {_root(graph, output.name) for output in outputs}
     returned = graph.winner if graph.winner is not None and graph.winner not in last else None
-    printers = {op.name: printer_of(op, optimize) for op in ops}
+    printers = {op.name: (own or {}).get(op.name) or printer_of(op, optimize) for op in ops}
     requests: list[Request] = []
     for step, op in enumerate(ops):
         operands = [Operand(types[name], _flip(graph, name)) for name in op.inputs]

@@ -53,6 +53,8 @@ class TargetConfig:
             ``auto`` is zig.
         optimize: ``size`` (-Os), ``balanced`` (-O2 without unrolling: predictable size), ``speed`` (-O2).
         samples: how many samples to execute on the emulated core, from the first; 0 means all.
+        hop: for recurrent networks, samples between two classes of functions that take one sample at a time; None
+            leaves these out.
         flash_bytes, ram_bytes, stack_bytes: budgets of the model alone (see `bitq.device.verify.Measurement`).
         instructions: budget per inference. A budget of None is no limit.
     """
@@ -61,6 +63,7 @@ class TargetConfig:
     compiler: str = choice("auto", ("auto", "zig", "gcc"))
     optimize: str = choice("balanced", ("size", "balanced", "speed"))
     samples: int = number(0, 0, 10**9, "samples")
+    hop: int | None = number(None, 1, 10**6, "samples")
     flash_bytes: int | None = number(None, 1, 2**32, "bytes")
     ram_bytes: int | None = number(None, 1, 2**32, "bytes")
     stack_bytes: int | None = number(None, 1, 2**32, "bytes")

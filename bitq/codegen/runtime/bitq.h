@@ -181,8 +181,13 @@ void bitq_max_pool(const bitq_window *window, const uint8_t *x, uint8_t *y);
 void bitq_average(const bitq_window *window, const bitq_rescale *rescale, const uint8_t *x, void *y);
 int32_t bitq_squared_error(const uint8_t *first, uint32_t flip, const uint8_t *second, uint32_t other_flip,
                            uint32_t count);
-/* copy: as in bitq_dense; work: room for the state, one number per unit, and the parts of all gates. */
+/* copy: as in bitq_dense; parts: room for the parts of all gates; state: one number per unit. */
+void bitq_step(const bitq_recurrent *layer, const uint8_t *x, uint8_t *copy, int32_t *parts, int32_t *state,
+               const uint8_t *before, uint8_t *y);
+/* work: room for parts and state. */
 void bitq_recur(const bitq_recurrent *layer, const uint8_t *x, uint8_t *copy, int32_t *work, uint8_t *y);
+uint32_t bitq_slide(int8_t *window, uint16_t *filled, const int16_t *sample, uint32_t channels, uint32_t length,
+                    uint32_t stride);
 bitq_cell bitq_rnn;
 bitq_cell bitq_relu;
 bitq_cell bitq_gru;
