@@ -6,6 +6,7 @@ Hydra composes; its errors become one or two lines that name the nearest right k
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -41,6 +42,7 @@ Choose with group=name, set any value with key=value, try combinations with -m a
   --cfg job             show the composed configuration and every key
   dry_run=true          compose, check, read the data, and stop
   plugin=FILE.py        register your own networks and datasets
+  +from_trial=STUDY/N   train and deliver one trial of a search (mlruns/sweeps/STUDY)
   traceback=true        show where an error came from
 """
 
@@ -177,18 +179,40 @@ def _remove_empty(folder: Path) -> None:
 
 
 def _prepare(arguments: list[str]) -> list[str]:
-    """Load plugins and accept ``+experiment=`` and ``+search=`` beside the forms without plus."""
+    """Load plugins, spell out ``+from_trial=``, and accept ``+experiment=`` beside the form without plus."""
     result: list[str] = []
     for argument in arguments:
         if "_target_" in argument:
             raise ConfigError(f"{argument}: '_target_' names code, which no configuration may; see plugin=FILE.py.")
         if argument.startswith("plugin="):
             plugins.load(Path(argument.removeprefix("plugin=")))
+        elif argument.startswith(("+from_trial=", "from_trial=")):
+            result += trial_overrides(argument.partition("=")[2], arguments)
         elif argument.startswith(("+experiment=", "+search=", "+debug=")):
             result.append(argument[1:])
         else:
             result.append(argument)
     return result
+
+
+def trial_overrides(name: str, arguments: list[str]) -> list[str]:
+    """Return the command line that one trial of a study stands for; what the user gives beside it comes on top.
+
+    Args:
+        name: ``STUDY/NUMBER``.
+        arguments: of the command line, which may name another tracking folder.
+
+    Raises:
+        ConfigError: there is no such trial.
+    """
+    folders = [a.partition("=")[2] for a in arguments if a.startswith("track.folder=")]
+    sweeps = Path(folders[-1] if folders else "mlruns") / "sweeps"
+    study, _, number = name.rpartition("/")
+    path = sweeps / study / "trials" / f"{number}.json"
+    if not path.is_file() or path.resolve().parents[2] != sweeps.resolve():
+        known = sorted(f"{p.parents[1].name}/{p.stem}" for p in sweeps.glob("*/trials/*.json"))
+        raise ConfigError(f"from_trial={name}: {path} does not exist.{nearest(name, known[:50])}")
+    return [str(override) for override in json.loads(path.read_text())["overrides"]]
 
 
 def _interrupt(number: int, frame: Any) -> None:

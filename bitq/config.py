@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,9 @@ SCHEMA_ONLY = {"method"}
 _WITHOUT_EFFECT = ("track", "workers", "traceback", "dry_run", "search", "target")
 """Fields that do not change what is trained; the fingerprint leaves them out."""
 
+PER_VARIANT = ("model", "quant", "train")
+"""Groups that a variant may change for itself; the data are the same for all."""
+
 
 @dataclass
 class VariantConfig:
@@ -56,10 +59,12 @@ class VariantConfig:
             match wins.
         training: ``method`` trains under the method of ``quant``; ``ptq`` rounds the float network of the same
             seed after training; ``float`` trains without quantization.
+        settings: values that this variant alone has, by the keys of the experiment (``quant.strength: 3.0``).
     """
 
     policy: dict[str, str] = field(default_factory=dict[str, str])
     training: str = choice("method", ("method", "ptq", "float"))
+    settings: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def check(self, path: str) -> None:
         """Refuse a low-bit variant without a policy and a float one with."""
@@ -105,9 +110,26 @@ class ExperimentConfig:
         """The seed of every repeat."""
         return list(range(self.seed, self.seed + self.repeats))
 
+    def of(self, variant: str) -> ExperimentConfig:
+        """Return the experiment as one variant sees it: with that variant's own settings.
+
+        Raises:
+            ConfigError: a setting names no key of model, quant or train, or has a value that the key does not allow.
+        """
+        own: dict[str, dict[str, Any]] = {}
+        for key, value in self.variants[variant].settings.items():
+            group, _, name = key.partition(".")
+            if group not in PER_VARIANT or not name:
+                raise ConfigError(f"variants.{variant}.settings.{key}: keys of {', '.join(PER_VARIANT)} are allowed.")
+            own.setdefault(group, {})[name] = value
+        return replace(self, **{g: _changed(getattr(self, g), v, f"variants.{variant}.{g}") for g, v in own.items()})
+
     def fingerprint(self) -> str:
         """Return a SHA-256 over all values that change what is trained."""
         values = {key: value for key, value in asdict(self).items() if key not in _WITHOUT_EFFECT}
+        for variant in values["variants"].values():
+            if not variant["settings"]:
+                del variant["settings"]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def check(self, path: str) -> None:
@@ -122,6 +144,8 @@ class ExperimentConfig:
                     f"{key}: '{name}' becomes part of C symbols and folders; use 1 to 24 lower-case letters, "
                     "digits and underscores, a letter first."
                 )
+        for name in self.variants:
+            self.of(name)
 
     def _check_untrained(self, train: TrainConfig) -> None:
         learning = [f"variants.{name}" for name, variant in self.variants.items() if variant.training == "method"]
@@ -201,6 +225,20 @@ def to_experiment(config: DictConfig) -> ExperimentConfig:
     assert isinstance(result, ExperimentConfig)
     result.variants = {str(name): _to_variant(str(name), config.variants[name]) for name in config.variants}
     validate(result)
+    return result
+
+
+def _changed(config: Any, values: dict[str, Any], path: str) -> Any:
+    """Return a config with other values, as checked as if they stood in a YAML file."""
+    known = [f.name for f in fields(config)]
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"unknown key '{path}.{key}'.{nearest(key, known)}")
+    try:
+        result = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(config), values))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from error
+    validate(result, path)
     return result
 
 

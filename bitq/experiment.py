@@ -102,10 +102,11 @@ def run_job(data: Dataset, job: Job) -> Trained:
         DeployError: the network cannot be lowered.
     """
     torch.set_num_threads(1)
+    job = replace(job, config=job.config.of(job.variant))
     variant = job.config.variants[job.variant]
     fitted = _after_training(data, job, variant) if variant.training == "ptq" else _trained(data, job, variant)
     model, weights = fitted.quantized.model, fitted.quantized.weights
-    graph = _lower(data, job, fitted.quantized) if weights else None
+    graph = lowered(data, fitted.quantized, f"{job.config.experiment}_{job.variant}") if weights else None
     files.write_bytes(job.weights_path(job.variant), save({k: v.contiguous() for k, v in model.state_dict().items()}))
     metric = METRICS[data.metric]
 
@@ -134,8 +135,8 @@ def check_variants(config: ExperimentConfig, data: Dataset) -> None:
     """
     if config.search is not None and data.metric in ERRORS:
         raise ConfigError(f"search: compares shares, and {data.metric} is an error in units; choose +search=null.")
-    model = build_model(config, data, config.seed)
     for name, variant in config.variants.items():
+        model = build_model(config.of(name), data, config.seed)
         if variant.training == "float":
             continue
         try:
@@ -176,6 +177,26 @@ def graph_answers(graph: Graph, x: NDArray[np.int8], data: Dataset) -> NDArray[A
     return real if data.task == "regression" else real[:, 0]
 
 
+def lowered(data: Dataset, quantized: QuantizedModel, name: str, rows: int = CALIBRATION_ROWS) -> Graph:
+    """Return the integer graph of a model with rounded weights, with the answers that its task asks for.
+
+    Args:
+        data: whose training rows calibrate the activations.
+        quantized: the model.
+        name: of the graph; cut to 31 characters.
+        rows: of the training split, the same ones for every model.
+    """
+    chosen = np.random.default_rng(0).permutation(len(data.train))[:rows]
+    calibration = to_float(data.train.x[chosen], data.input)
+    if data.task == "classification":
+        return lower(quantized, calibration, data.input, name=name[:31])
+    if data.task == "regression":
+        quantized = in_units(quantized, data.target_mean, data.target_std)
+    else:
+        quantized = reconstruction_error(quantized)
+    return lower(quantized, calibration, data.input, name=name[:31], classify=False)
+
+
 def to_chip(x: NDArray[np.int8]) -> NDArray[np.int8]:
     """Return inputs ``(n, *shape)`` in torch's order as the C entry point takes them: channels last."""
     return np.ascontiguousarray(np.moveaxis(x, 1, -1)) if x.ndim > 2 else x
@@ -196,8 +217,9 @@ def _trained(data: Dataset, job: Job, variant: VariantConfig) -> Fitted:
 
 
 def _after_training(data: Dataset, job: Job, variant: VariantConfig) -> Fitted:
-    """Round the float network of the same seed; train it first where the run has no float variant."""
-    base = next((name for name, other in job.config.variants.items() if other.training == "float"), None)
+    """Round the float network of the same seed and settings; train it first where the run has no such variant."""
+    others = job.config.variants.items()
+    base = next((n for n, o in others if (o.training, o.settings) == ("float", variant.settings)), None)
     if base is not None and job.weights_path(base).is_file():
         model = build_model(job.config, data, job.seed)
         model.load_state_dict(load_file(job.weights_path(base)))
@@ -208,16 +230,3 @@ def _after_training(data: Dataset, job: Job, variant: VariantConfig) -> Fitted:
     quantizer = Quantizer(float_run.quantized.model, variant.policy, named_method("ptq"))
     histograms = quantizer.normalized()
     return replace(float_run, quantized=quantizer.finish(), histograms=histograms)
-
-
-def _lower(data: Dataset, job: Job, quantized: QuantizedModel) -> Graph:
-    rows = np.random.default_rng(0).permutation(len(data.train))[:CALIBRATION_ROWS]
-    calibration = to_float(data.train.x[rows], data.input)
-    name = f"{job.config.experiment}_{job.variant}"[:31]
-    if data.task == "classification":
-        return lower(quantized, calibration, data.input, name=name)
-    if data.task == "regression":
-        quantized = in_units(quantized, data.target_mean, data.target_std)
-    else:
-        quantized = reconstruction_error(quantized)
-    return lower(quantized, calibration, data.input, name=name, classify=False)

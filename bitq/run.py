@@ -48,18 +48,20 @@ def run(config: ExperimentConfig, text: str) -> None:
             config_yaml=text,
             fingerprint=record.result.fingerprint,
         ) as study:
+            drawn: list[Path] = []
             if config.search is not None:
-                config = sweep.search(config, data, folder, study)
+                found = sweep.search(config, data, folder, study, list(HydraConfig.get().overrides.task))
+                config, drawn = found.config, found.figures
             runs = stages.train(config, data, folder)
             delivered = stages.deliver(config, data, runs, folder)
             results = stages.summarize(data, runs, delivered, folder, config.target.core.display)
             record.result.variants = results
             for name, result in results.items():
                 histories = [trained.history for trained in runs[name]]
-                drawn = pictures.of_variant(folder, name, data, runs)
+                figures = pictures.of_variant(folder, name, data, runs)
                 deploy = Path(result.deploy) if result.deploy else None
-                study.variant(name, result, histories, config.seeds, deploy, drawn)
-            drawn = pictures.of_run(folder, runs, results, data.metric)
+                study.variant(name, result, histories, config.seeds, deploy, figures)
+            drawn += pictures.of_run(folder, runs, results, data.metric)
             failures = stages.failures(delivered)
             record.save("failed" if failures else "finished")
             study.finish(record.result.status, record.path, drawn)

@@ -32,6 +32,8 @@ def announce(config: ExperimentConfig, data: Dataset) -> None:
     say(f"{config.experiment}: {data.source} data, {counts} rows of {tuple(data.input.shape)}.")
     for note in data.notes:
         say(f"Note: {note}")
+    if config.search is not None:
+        return
     trainings = sum(variant.training != "ptq" for variant in config.variants.values()) * config.repeats
     say(
         f"{', '.join(config.variants)} with {config.repeats} seeds: {trainings} trainings "

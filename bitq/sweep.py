@@ -1,156 +1,314 @@
-"""The search of a run: trials in worker processes, each on record before it starts, and the best one's config."""
+"""The search of a run: trials in worker processes, each on record before it starts, and what came out of them."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import fmean
+from typing import Any
 
-from bitq.codegen.emit import parameter_bytes
 from bitq.config import ExperimentConfig, VariantConfig
+from bitq.core import files
 from bitq.core.errors import TrainingError
-from bitq.core.processes import run_jobs
+from bitq.core.processes import StoppedError
 from bitq.data.dataset import Dataset
-from bitq.experiment import Job, build_model, run_job
-from bitq.quant.codebook import FOR_BITS
+from bitq.experiment import build_model
 from bitq.quant.policy import matrix_names
-from bitq.search.config import SearchConfig
-from bitq.search.study import Choice, Outcome, SearchStudy, opened
+from bitq.search.config import Params, SearchConfig
+from bitq.search.executors import executor
+from bitq.search.knapsack import allocate
+from bitq.search.outcome import Outcome, Trial
+from bitq.search.study import SearchStudy, opened
+from bitq.space import BITS, STRENGTH, WIDTHS, anchors, bits_of, expand, search_of, settings_of, variant_of
+from bitq.track import search_figures
 from bitq.track.progress import ProgressBars
 from bitq.track.table import say
 from bitq.track.tracker import Study
+from bitq.track.trials import TrialRow, TrialTable, describe, print_front
+from bitq.trial import (
+    Costs,
+    Repeat,
+    Sensitivities,
+    SensitivityJob,
+    TrialJob,
+    measure_sensitivities,
+    run_trial,
+    with_trial,
+)
 
-_TRIAL = "trial"
-_FRESH = 1000  # trials train with seeds from here on, so that the final repeats are fresh
+_PRELOAD = ("bitq.trial",)
+_POINTS = 8  # of a training's curve, where it may be ended
 
 
 @dataclass(frozen=True)
-class TrialJob:
-    """One trial: its choice, and one training per repeat."""
+class Found:
+    """What a search leaves.
 
-    choice: Choice
-    jobs: tuple[Job, ...]
+    Attributes:
+        config: the experiment with the variants to train with fresh seeds and to deliver.
+        figures: files that belong to the study.
+    """
 
-
-def run_trial(data: Dataset, trial: TrialJob) -> Outcome:
-    """Train one trial's repeats and return its mean validation metric and its bytes; test stays unread."""
-    trained = [run_job(data, job) for job in trial.jobs]
-    sizes = [parameter_bytes(t.graph) for t in trained if t.graph is not None]
-    return Outcome(trial.choice, fmean(t.validation for t in trained), max(sizes))
+    config: ExperimentConfig
+    figures: list[Path]
 
 
-def search(config: ExperimentConfig, data: Dataset, folder: Path, tracked: Study) -> ExperimentConfig:
-    """Run the trials that the study still lacks and return the experiment of its best trial.
+def search(config: ExperimentConfig, data: Dataset, folder: Path, tracked: Study, overrides: list[str]) -> Found:
+    """Run the trials that the study still lacks and return the experiment of what came out best.
 
     Args:
         config: with a search.
         data: of the experiment.
-        folder: of this run; the study itself lives in ``TRACK_FOLDER/sweeps``.
+        folder: of this run, for the figures; the study itself lives in ``TRACK_FOLDER/sweeps``.
         tracked: where trials are logged.
+        overrides: of the command line, kept so that every trial can be rebuilt.
 
     Returns:
-        The config with the variants float, int8 and ``best``, to train with fresh seeds and to deliver.
+        The variants float, int8 and ``best``, or the members of the front under ``search.objective=pareto``.
 
     Raises:
         TrainingError: no trial succeeded within the budget.
         ConfigError: the study was begun with other settings.
     """
-    space = _space(config)
+    config = _with_budget(config, data)
+    chosen = search_of(config)
     matrices = matrix_names(build_model(config, data, 0))
-    budget = space.budget_bytes or _half_of_int8(config, data)
-    home = Path(config.track.folder) / "sweeps" / f"{config.experiment}-{space.name}"
-    with opened(home, space, matrices, budget, _settings(config, budget)) as study:
-        before = study.finished
-        study.prepare(config.quant.strength)
-        say(f"study {home}: {before} of {space.n_trials} trials done, budget {budget:,} bytes of constants.")
-        _run_trials(config, data, folder, study, tracked)
-        best = study.best()
-        if best is None:
-            raise TrainingError(
-                f"no trial of {home} succeeded within {budget} bytes; raise search.budget_bytes or search.n_trials."
-            )
-    say(f"best: {_describe(best)}")
-    policy = {matrix: FOR_BITS[bits] for matrix, bits in best.choice.bits.items()}
-    variants = {
-        "float": VariantConfig(training="float"),
-        "int8": VariantConfig({"*": "int8"}, "ptq"),
-        "best": VariantConfig(policy),
-    }
-    return replace(config, variants=variants, quant=replace(config.quant, strength=best.choice.strength))
+    space = expand(config, matrices)
+    home = Path(config.track.folder) / "sweeps" / f"{config.experiment}-{chosen.name}"
+    with opened(home, chosen, space, settings_of(config)) as study:
+        before = study.outcomes()
+        limits = ", ".join(f"{limit:,} {name}" for name, limit in chosen.budget.limits.items()) or "none"
+        say(f"study {home}: {study.counted} of {chosen.n_trials} trials done, budget: {limits}.")
+        first = anchors(config, space) if not before else {}
+        if not before and "bits" in chosen.space:
+            first = _with_knapsack(config, data, home, first, matrices)
+        study.prepare(first)
+        _keep(config, home, before, overrides)  # a kill may have come between the study's record and the file
+        try:
+            _run_trials(config, data, home, study, tracked, overrides)
+        finally:
+            print_front([_row(o) for o in study.front()], _number(study.best()))
+        best, front = study.best(), study.front()
+        drawn = _draw(folder / "figures", study, chosen, data.metric)
+    if best is None:
+        raise TrainingError(
+            f"no trial of {home} succeeded within the budget; raise search.budget or search.n_trials."
+        )
+    say(f"best: trial {best.trial.number}, {describe(_row(best))}")
+    if chosen.pareto:
+        picked = {f"trial_{o.trial.number}": variant_of(config, o.trial.params) for o in _spread(front, chosen.front)}
+    else:
+        picked = {"best": variant_of(config, best.trial.params)}
+    say(f"training again with fresh seeds: {', '.join(picked)}")
+    return Found(replace(config, variants=_beside(picked)), drawn)
 
 
-def _run_trials(config: ExperimentConfig, data: Dataset, folder: Path, study: SearchStudy, tracked: Study) -> None:
-    space = _space(config)
-    asked: list[Choice] = []
-    missing = space.n_trials - study.finished
+def _run_trials(
+    config: ExperimentConfig, data: Dataset, home: Path, study: SearchStudy, tracked: Study, overrides: list[str]
+) -> None:
+    chosen = search_of(config)
+    jobs: list[TrialJob] = []
+    rows: list[TrialRow] = []
+    costs: dict[int, dict[str, float]] = {}
+    running = 0
+    epochs = config.train.epochs
+    points = max(1, epochs // _POINTS)
 
     def ask() -> Iterator[TrialJob]:
-        while len(asked) < missing:
-            asked.append(study.ask())
-            yield _trial_job(config, folder, asked[-1])
+        nonlocal running
+        while study.counted + running < chosen.n_trials and (trial := study.ask()) is not None:
+            running += 1
+            jobs.append(_trial_job(config, home, trial))
+            rows.append(TrialRow(trial.number, _shown(trial.params)))
+            yield jobs[-1]
 
-    workers = config.workers or os.cpu_count() or 1
-    with ProgressBars("search", jobs=max(0, missing), unit="epochs") as progress:
-        names: dict[int, str] = {}
+    with TrialTable(chosen.n_trials, [_row(o) for o in study.outcomes()]) as table:
+
+        def on_report(index: int, value: Costs | Repeat | tuple[int, dict[str, float]]) -> bool:
+            job = jobs[index]
+            match value:
+                case Costs(values):
+                    costs[index] = values
+                case Repeat(seed, validation):
+                    job.known[seed] = validation  # a worker that takes over begins from here
+                    files.write_json(_repeats(home, job.trial), job.known)
+                case (epoch, log):
+                    metric = log[f"val/{data.metric}"]
+                    done = len(job.known) * epochs + epoch
+                    table.update(rows[index], done, chosen.repeats * epochs, f"validation {100 * metric:.1f} %")
+                    if epoch % points == 0 and epoch < epochs:
+                        return study.report(job.trial, done // points, metric)
+            return False
+
+        for index, result, error in executor(chosen)(
+            run_trial,
+            data,
+            ask(),
+            workers=config.workers or os.cpu_count() or 1,
+            on_report=on_report,
+            preload=_PRELOAD,
+        ):
+            running -= 1
+            trial = jobs[index].trial
+            outcome = _outcome(trial, result, error, costs.get(index, {}))
+            study.tell(outcome)
+            row = _row(outcome)
+            table.finish(row, _number(study.best()))
+            _log(tracked, outcome)
+            _keep(config, home, [outcome], overrides)
+
+
+def _keep(config: ExperimentConfig, home: Path, outcomes: list[Outcome], overrides: list[str]) -> None:
+    """Write what can be read of each trial, and how to rebuild it, into a file of its own where there is none yet."""
+    for outcome in outcomes:
+        path = home / "trials" / f"{outcome.trial.number}.json"
+        if not path.is_file():
+            value = outcome.value if math.isfinite(outcome.value) else None
+            rebuild = _overrides(config, outcome.trial, overrides)
+            files.write_json(path, {**asdict(outcome), "value": value, "overrides": rebuild})
+
+
+def _outcome(trial: Trial, result: Any, error: Exception | None, costs: Mapping[str, float]) -> Outcome:
+    match error:
+        case None:
+            return result
+        case StoppedError():
+            return Outcome(trial, "pruned", costs=costs)
+        case TrainingError():
+            return Outcome(trial, "failed", costs=costs, reason=str(error))
+        case _:
+            raise error
+
+
+def _log(tracked: Study, outcome: Outcome) -> None:
+    if outcome.state != "over":
+        value = outcome.value if outcome.state == "complete" else None
+        tracked.trial(outcome.trial.number, outcome.trial.params, value, outcome.state, outcome.costs)
+
+
+def _with_budget(config: ExperimentConfig, data: Dataset) -> ExperimentConfig:
+    """Set the default limit, half the bytes of all weights at 8 bits, where a search for the best has none."""
+    chosen = search_of(config)
+    if chosen.pareto or chosen.budget.limits:
+        return config
+    half = sum(p.numel() for p in build_model(config, data, 0).parameters() if p.dim() > 1) // 2
+    return replace(config, search=replace(chosen, budget=replace(chosen.budget, parameter_bytes=half)))
+
+
+def _with_knapsack(
+    config: ExperimentConfig, data: Dataset, home: Path, first: dict[str, Params], matrices: list[str]
+) -> dict[str, Params]:
+    """Add what a table of sensitivities promises most of: within the budget, or at three sizes without one."""
+    bits = tuple(search_of(config).space["bits"].choices)
+    job = SensitivityJob(config, tuple(matrices), bits)
+    with ProgressBars("sensitivity", jobs=1) as progress:
 
         def on_report(index: int, value: tuple[int, dict[str, float]]) -> None:
-            names[index] = f"trial {asked[index].number}"
-            progress.update(names[index], value[0], config.train.epochs)
+            progress.update("float network", value[0], config.train.epochs)
 
-        for index, outcome, error in run_jobs(
-            run_trial, data, ask(), workers=workers, on_report=on_report, preload=("bitq.sweep",)
-        ):
-            choice = asked[index]
-            if error is not None and not isinstance(error, TrainingError):
-                raise error
-            params = {"strength": choice.strength, **{f"bits/{m}": b for m, b in choice.bits.items()}}
-            if error is not None:
-                study.tell_failed(choice, str(error))
-                tracked.trial(choice.number, params, None, "failed")
-                progress.finish(f"trial {choice.number}", f"failed: {error}")
-                continue
-            study.tell(outcome)
-            metrics = {"parameter_bytes": float(outcome.parameter_bytes)}
-            tracked.trial(choice.number, params, outcome.value, "complete", metrics)
-            best = study.best()
-            lead = " (best so far)" if best and best.choice.number == choice.number else ""
-            progress.finish(f"trial {choice.number}", f"{_describe(outcome)}{lead}")
+        run = executor(search_of(config))
+        ((_, table, error),) = run(
+            measure_sensitivities, data, [job], workers=1, on_report=on_report, preload=_PRELOAD
+        )
+        if error is not None:
+            raise error
+        progress.finish("float network")
+    assert isinstance(table, Sensitivities)
+    files.write_json(home / "sensitivities.json", asdict(table))
+    most = sum(max(sizes.values()) for sizes in table.sizes.values())
+    limit = search_of(config).budget.parameter_bytes
+    budgets = [limit - table.least] if limit else [most * share // 4 for share in (1, 2, 3)]
+    base = next(iter(first.values()))
+    found = {f"knapsack {b + table.least:,} B": allocate(table.losses, table.sizes, b) for b in budgets}
+    return {**first, **{n: {**base, **{f"{BITS}{m}": b for m, b in a.items()}} for n, a in found.items() if a}}
 
 
-def _space(config: ExperimentConfig) -> SearchConfig:
-    assert isinstance(config.search, SearchConfig)
-    return config.search
+def _trial_job(config: ExperimentConfig, home: Path, trial: Trial) -> TrialJob:
+    chosen = search_of(config)
+    limits = chosen.budget.limits
+    costs = tuple(dict.fromkeys([*(chosen.costs if chosen.pareto else ()), *limits]))
+    one = with_trial(config, variant_of(config, trial.params))
+    kept = _repeats(home, trial)
+    known = {int(seed): value for seed, value in json.loads(kept.read_text()).items()} if kept.is_file() else {}
+    return TrialJob(trial, one, chosen.repeats, chosen.spread, costs, limits, known)
 
 
-def _trial_job(config: ExperimentConfig, folder: Path, choice: Choice) -> TrialJob:
-    policy = {matrix: FOR_BITS[bits] for matrix, bits in choice.bits.items()}
-    trial = replace(
-        config,
-        variants={_TRIAL: VariantConfig(policy)},
-        quant=replace(config.quant, strength=choice.strength),
-    )
-    seeds = range(config.seed + _FRESH, config.seed + _FRESH + _space(config).repeats)
-    place = folder / "trials" / str(choice.number)
-    return TrialJob(choice, tuple(Job(trial, _TRIAL, seed, place, on_test=False) for seed in seeds))
+def _repeats(home: Path, trial: Trial) -> Path:
+    """Return where the finished repeats of a trial are kept; by its parameters, so that a kill costs none of them."""
+    return home / "repeats" / f"{trial.key}.json"
 
 
-def _half_of_int8(config: ExperimentConfig, data: Dataset) -> int:
-    """Return half the bytes of all weights at 8 bits."""
-    return sum(p.numel() for p in build_model(config, data, 0).parameters() if p.dim() > 1) // 2
+def _beside(picked: Mapping[str, VariantConfig]) -> dict[str, VariantConfig]:
+    return {"float": VariantConfig(training="float"), "int8": VariantConfig({"*": "int8"}, "ptq"), **picked}
 
 
-def _settings(config: ExperimentConfig, budget: int) -> dict[str, object]:
-    """Return what must stay the same when a study goes on; the number of trials may grow."""
-    keys = ("data", "model", "quant", "train", "seed")
-    space = {key: value for key, value in asdict(_space(config)).items() if key != "n_trials"}
-    return {**{key: asdict(config)[key] for key in keys}, "search": space, "budget_bytes": budget}
+def _overrides(config: ExperimentConfig, trial: Trial, given: list[str]) -> list[str]:
+    """Return what the command line would be for an experiment of one trial beside float and int8."""
+    variant = variant_of(config, trial.params)
+    policy = ", ".join(f"{matrix}: {book}" for matrix, book in variant.policy.items())
+    settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in variant.settings.items())
+    others = [f"~variants.{name}" for name in config.variants if name not in ("float", "int8")]
+    return [
+        *(o for o in given if not o.lstrip("+").startswith("search")),
+        *others,
+        f"+variants.trial_{trial.number}={{policy: {{{policy}}}, settings: {{{settings}}}}}",
+    ]
 
 
-def _describe(outcome: Outcome) -> str:
-    bits = "-".join(str(b) for b in outcome.choice.bits.values())
-    return (
-        f"{100 * outcome.value:.2f} % on validation, {outcome.parameter_bytes:,} B, bits {bits}, "
-        f"strength {outcome.choice.strength:.3g}"
-    )
+def _spread(front: list[Outcome], count: int) -> list[Outcome]:
+    """Return at most ``count`` members of a front, both ends and evenly between."""
+    if len(front) <= count:
+        return front
+    return [front[round(i * (len(front) - 1) / max(1, count - 1))] for i in range(count)]
+
+
+def _draw(place: Path, study: SearchStudy, chosen: SearchConfig, metric: str) -> list[Path]:
+    complete = [o for o in study.outcomes() if o.state == "complete"]
+    front = {o.trial.number for o in study.front()}
+    made: list[Path] = []
+    cost = chosen.costs[0]
+    if complete and all(cost in o.costs for o in complete):
+        points = [
+            search_figures.Point(o.costs[cost], o.value, o.trial.anchor, o.trial.number in front) for o in complete
+        ]
+        made.append(search_figures.pareto(place / "pareto.png", points, cost, metric, chosen.budget.limits.get(cost)))
+    importances = {_short(name): share for name, share in study.importances().items()}
+    if importances:
+        made.append(search_figures.importances(place / "importances.png", importances))
+    shown = study.front() if chosen.pareto else sorted(study.feasible(), key=lambda o: o.value)[-20:]
+    bits = {f"trial {o.trial.number} · {100 * o.value:.1f} %": bits_of(o.trial.params) for o in shown}
+    if bits and all(bits.values()):
+        made.append(search_figures.bits(place / "bits.png", bits))
+    return made
+
+
+def _row(outcome: Outcome) -> TrialRow:
+    shown = " ".join([_shown(outcome.trial.params), *([f"({outcome.trial.anchor})"] if outcome.trial.anchor else [])])
+    return TrialRow(outcome.trial.number, shown, outcome.state, outcome.value, outcome.costs, outcome.reason)
+
+
+def _shown(params: Params) -> str:
+    """Return parameters in a few words, bits and widths in the network's order."""
+    parts: list[str] = []
+    bits = bits_of(params)
+    if bits:
+        parts.append("bits " + "-".join(map(str, bits.values())))
+    widths = [f"{value:g}" for key, value in params.items() if key.startswith(WIDTHS)]
+    if widths:
+        parts.append("widths " + "-".join(widths))
+    for key, value in params.items():
+        if not key.startswith((BITS, WIDTHS)):
+            parts.append(f"{_short(key)} {value:.3g}" if isinstance(value, float) else f"{_short(key)} {value}")
+    return ", ".join(parts)
+
+
+def _short(key: str) -> str:
+    return "strength" if key == STRENGTH else re.sub(r"^bits/|\.weight$", "", key)
+
+
+def _number(outcome: Outcome | None) -> int | None:
+    return None if outcome is None else outcome.trial.number

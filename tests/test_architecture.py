@@ -28,15 +28,16 @@ MAY_IMPORT = {
 """Packages of bitq that a package may import; the modules beside them join everything."""
 
 ONLY_IN = {
-    "torch": {"nn", "quant", "train", "lowering", "sim", "api.py", "callback.py", "experiment.py", "sweep.py"},
+    "torch": {"nn", "quant", "train", "lowering", "sim", "api.py", "callback.py", "experiment.py", "trial.py"},
     "pytorch_lightning": {"train", "callback.py"},
     "safetensors": {"train", "experiment.py"},
     "mlflow": {"track"},
-    "sqlalchemy": {"track"},
+    "sqlalchemy": {"track", "search"},
     "matplotlib": {"track", "pictures.py"},
     "optuna": {"search"},
+    "ray": {"search"},
     "sklearn": {"data"},
-    "hydra": {"config.py", "cli.py", "run.py", "data"},
+    "hydra": {"config.py", "cli.py", "run.py", "data", "search"},
     "omegaconf": {"config.py", "cli.py", "api.py", "data", "deploy.py"},
     "unicorn": {"device"},
     "capstone": {"device"},

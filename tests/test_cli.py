@@ -63,8 +63,25 @@ def command(tmp_path, monkeypatch, capsys):
         (["repeats=0"], "repeats: must be 1 to 10000 repeats"),
         (["model.hidden=[0]"], "model.hidden: each width must be 1 to 4096"),
         (["data=arrays", "data.path=a.npz", "data.rate_hz=-50"], "data.rate_hz: must be .* Hz, got -50"),
-        (["+search=lambda_bits", "search.bits=[1,3]"], "search.bits: choose among 1, 2, 4 and 8"),
-        (["+search=lambda_bits", "search.strength.low=20"], "search.strength: low ≤ high must hold"),
+        (
+            ["+search=lambda_bits", "search.space.bits.choices=[1,5]"],
+            "search.space.bits.choices: choose among 1, 2, 3",
+        ),
+        (["+search=lambda_bits", "search.space.strength.low=20"], "search.space.strength: low ≤ high must hold"),
+        (["+from_trial=study/3"], "from_trial=study/3: mlruns/sweeps/study/trials/3.json does not exist"),
+        (
+            ["+variants.x={policy: {a: int8}, settings: {data.seed: 1}}"],
+            "variants.x.settings.data.seed: keys of model",
+        ),
+        (
+            ["+variants.x={policy: {a: int8}, settings: {quant.strenght: 1}}"],
+            "unknown key 'variants.x.quant.strenght'.*Did",
+        ),
+        (["+variants.x={policy: {a: int8}, settings: {quant.strength: a}}"], "variants.x.quant: Value 'a'.*Float"),
+        (
+            ["+variants.x={policy: {a: int8}, settings: {quant.strength: -1}}"],
+            "variants.x.quant.strength: must be 0.0",
+        ),
         (["target.flash_bytes=0"], "target.flash_bytes: must be 1 to"),
         (["+variants.A={training: float}"], "variants: 'A' becomes part of C symbols"),
         # F05: contradictions

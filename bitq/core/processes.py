@@ -169,7 +169,7 @@ def run_jobs(
                 busy.append(worker)
                 worker.begin(job)
             if not busy:
-                return
+                break
             ready = wait([worker.pipe for worker in busy])
             for worker in [worker for worker in busy if worker.pipe in ready]:
                 done = worker.receive(on_report)
@@ -180,6 +180,8 @@ def run_jobs(
                 elif not worker.alive:
                     busy[busy.index(worker)] = fresh = _Worker(context, setup)
                     fresh.begin(worker.job)
+        for worker in idle:
+            worker.end()
     finally:
         leash.close()
 
@@ -220,13 +222,19 @@ class _Worker:
     def __init__(self, context: Any, setup: tuple[Any, ...]) -> None:
         self.pipe, theirs = context.Pipe()
         self.alive = True
-        context.Process(target=_work, args=(theirs, *setup), daemon=True).start()
+        self._process = context.Process(target=_work, args=(theirs, *setup), daemon=True)
+        self._process.start()
         theirs.close()  # so that the death of the worker closes the pipe
 
     def begin(self, job: _Job) -> None:
         self.job = job
         with contextlib.suppress(BrokenPipeError):  # it died meanwhile: `receive` finds out
             self.pipe.send(("run", job.index, job.argument))
+
+    def end(self) -> None:
+        """Let the process end by itself, as far as it does so soon."""
+        self.pipe.close()
+        self._process.join(timeout=5)
 
     def receive(self, on_report: OnReport | None) -> Done | None:
         """Read one message; return the end of the job, or None if it goes on or has to begin again elsewhere."""
@@ -261,10 +269,11 @@ def _work(pipe: Connection, files: tuple[Path, ...], lifeline: Any, function: Fu
     threading.Thread(target=watch, daemon=True).start()
     for path in files:
         plugins.load(path)
-    while True:
-        kind, index, argument = pipe.recv()
-        if kind == "run":  # a "stop" may come too late
-            _answer(pipe, index, function, shared, argument)
+    with contextlib.suppress(EOFError):
+        while True:
+            kind, index, argument = pipe.recv()
+            if kind == "run":  # a "stop" may come too late
+                _answer(pipe, index, function, shared, argument)
 
 
 def _answer(pipe: Connection, index: int, function: Function, shared: Any, argument: Any) -> None:

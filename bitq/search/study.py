@@ -1,196 +1,249 @@
-"""An Optuna study that survives anything: asked and told by one process, kept in one append-only journal.
+"""An Optuna study that survives anything: asked and told by one process, every proposal on record before it starts.
 
-Knows parameters, values and constraints; what a trial does is the caller's.
+Knows parameters, values and costs; what a trial does is the caller's. Kept in one append-only journal, or in a
+database that several hosts share (`bitq.search.storage`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import json
+import math
+import random
 import warnings
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.storages.journal import JournalFileBackend
+from optuna.distributions import BaseDistribution
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from bitq.core import files
-from bitq.core.errors import BitqError, ConfigError
-from bitq.search.config import SearchConfig
+from bitq.core.errors import ConfigError
+from bitq.search.config import Params, Range, SearchConfig
+from bitq.search.outcome import Outcome, Trial, front_of, key_of
+from bitq.search.sampling import distribution, draw, sampler
+from bitq.search.storage import Lease, leased
 
-STRENGTH = "strength"
-_OVER_BUDGET = "bytes_over_budget"
-_LOST = "lost"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What one trial tries.
-
-    Attributes:
-        number: of the trial in the study.
-        strength: regularization strength λ.
-        bits: per weight matrix.
-    """
-
-    number: int
-    strength: float
-    bits: dict[str, int]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a finished trial gave: its choice, the mean validation metric, and the bytes of all constants."""
-
-    choice: Choice
-    value: float
-    parameter_bytes: int
+_ENDS = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+    "over": TrialState.PRUNED,
+}
+_OUTCOME, _OWNER, _ANCHOR, _SETTINGS, _DROPPED = "outcome", "owner", "anchor", "settings", "dropped"
+_TRIES = 1000
+_BEGINNING = dt.timedelta(minutes=1)  # in which a trial on another host gets its owner's name
 
 
 class SearchStudy:
-    """A study with a fixed space.
+    """A study with a fixed space; made by `opened`."""
 
-    Attributes:
-        budget_bytes: bound on the bytes of a feasible trial.
-    """
-
-    def __init__(self, study: optuna.Study, config: SearchConfig, matrices: list[str], budget_bytes: int) -> None:
+    def __init__(self, study: optuna.Study, config: SearchConfig, space: Mapping[str, Range], lease: Lease) -> None:
         self._study = study
         self._config = config
-        self._matrices = matrices
+        self._space = dict(space)
+        self._lease = lease
         self._open: dict[int, optuna.Trial] = {}
-        self.budget_bytes = budget_bytes
+        self._random = random.Random()  # of proposals after the sampler has begun to repeat itself
 
     @property
-    def finished(self) -> int:
-        """Trials that ended by themselves, completed or failed; those lost in a kill do not count."""
-        return len([t for t in self._trials(TrialState.COMPLETE, TrialState.FAIL) if _LOST not in t.user_attrs])
+    def counted(self) -> int:
+        """Trials that were trained to an end, whatever it was."""
+        return sum(outcome.state != "over" for outcome in self.outcomes())
 
-    def ask(self) -> Choice:
-        """Return the next trial's choice; it is on record as running before this returns."""
-        trial = self._study.ask(self._space())
-        self._open[trial.number] = trial
-        return self._choice(trial.number, trial.params)
+    def ask(self) -> Trial | None:
+        """Return the next trial, on record as running before this returns; None if everything has been tried.
+
+        No two trials of a study have the same parameters: what the sampler proposes twice is replaced at random.
+        """
+        self._requeue()
+        for attempt in range(_TRIES):
+            if attempt > 2 and not self._enqueue_random():
+                return None
+            trial = self._study.ask(self._distributions())
+            known = {
+                key_of(t.params) for t in self._trials() if t.number != trial.number and _DROPPED not in t.user_attrs
+            }
+            if key_of(trial.params) in known:
+                self._drop(trial.number, trial._trial_id)  # pyright: ignore[reportPrivateUsage]
+                continue
+            trial.set_user_attr(_OWNER, self._lease.owner)
+            self._open[trial.number] = trial
+            return Trial(trial.number, trial.params, trial.user_attrs.get(_ANCHOR, ""))
+        return None
+
+    def report(self, trial: Trial, step: int, value: float) -> bool:
+        """Note a value of a trial's curve and return whether to end it; the same step may come again."""
+        if self._config.pareto or not self._config.prune or trial.anchor:
+            return False
+        asked = self._open[trial.number]
+        if step not in self._study._storage.get_trial(asked._trial_id).intermediate_values:  # pyright: ignore[reportPrivateUsage]
+            asked.report(value, step)
+        return asked.should_prune()
 
     def tell(self, outcome: Outcome) -> None:
-        """Record a completed trial."""
-        trial = self._open.pop(outcome.choice.number)
-        trial.set_user_attr("parameter_bytes", outcome.parameter_bytes)
-        trial.set_constraint(_OVER_BUDGET, float(outcome.parameter_bytes - self.budget_bytes))
-        self._study.tell(trial, outcome.value)
-
-    def tell_failed(self, choice: Choice, reason: str) -> None:
-        """Record a trial whose training failed; it counts and is not repeated."""
-        trial = self._open.pop(choice.number)
-        trial.set_user_attr("reason", reason)
-        self._study.tell(trial, state=TrialState.FAIL)
+        """Record how a trial ended; one whose value is no number has failed."""
+        if outcome.state == "complete" and not math.isfinite(outcome.value):
+            outcome = replace(outcome, state="failed", reason=f"the objective is {outcome.value}")
+        trial = self._open.pop(outcome.trial.number)
+        told = {
+            "state": outcome.state,
+            "per_seed": outcome.per_seed,
+            "costs": dict(outcome.costs),
+            "reason": outcome.reason,
+        }
+        trial.set_user_attr(_OUTCOME, told)
+        for name, limit in self._config.budget.limits.items():
+            if name in outcome.costs:
+                trial.set_constraint(name, outcome.costs[name] / limit - 1)
+        values = None
+        if outcome.state == "complete":
+            values = [outcome.value, *(outcome.costs[name] for name in self._config.costs)]
+            values = values if self._config.pareto else values[:1]
+        self._study.tell(trial, values, _ENDS[outcome.state])
 
     def outcomes(self) -> list[Outcome]:
-        """Return all completed trials, in the order of their numbers."""
+        """Return how every ended trial ended, in the order of their numbers; what a kill cut short is not there."""
+        found: list[Outcome] = []
+        for t in self._trials(*set(_ENDS.values())):
+            told = t.user_attrs.get(_OUTCOME)
+            if told is not None and _DROPPED not in t.user_attrs:
+                value = t.values[0] if t.values else float("nan")
+                trial = Trial(t.number, t.params, t.user_attrs.get(_ANCHOR, ""))
+                found.append(
+                    Outcome(trial, told["state"], tuple(told["per_seed"]), value, told["costs"], told["reason"])
+                )
+        return found
+
+    def feasible(self) -> list[Outcome]:
+        """Return the completed trials within the budget."""
+        limits = self._config.budget.limits
         return [
-            Outcome(self._choice(t.number, t.params), float(t.value), int(t.user_attrs["parameter_bytes"]))
-            for t in self._trials(TrialState.COMPLETE)
-            if t.value is not None
+            o
+            for o in self.outcomes()
+            if o.state == "complete" and all(o.costs.get(name, 0) <= limit for name, limit in limits.items())
         ]
 
     def best(self) -> Outcome | None:
-        """Return the best completed trial within the budget, the smaller and then the earlier on ties."""
-        feasible = [o for o in self.outcomes() if o.parameter_bytes <= self.budget_bytes]
-        return max(feasible, key=lambda o: (o.value, -o.parameter_bytes, -o.choice.number), default=None)
+        """Return the best trial within the budget; the cheaper and then the earlier one on ties."""
+        cost = self._config.costs[0]
+        return max(self.feasible(), key=lambda o: (o.value, -o.costs.get(cost, 0), -o.trial.number), default=None)
 
-    def prepare(self, strength: float) -> None:
-        """Queue what a new study begins with, or what a killed one left unfinished.
+    def front(self) -> list[Outcome]:
+        """Return the trials within the budget that no other one beats in value and costs, the cheapest first."""
+        return front_of(self.feasible(), self._config.costs)
 
-        A new study first tries the obvious: all matrices at the fewest bits, all at the most, and the most for the
-        first, the last, and both. A resumed one repeats the trials that were running.
+    def importances(self) -> dict[str, float]:
+        """Return how much each parameter decides the value (PED-ANOVA), adding up to 1; empty for too few trials."""
+        if len(self.feasible()) < 4:
+            return {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with contextlib.suppress(ValueError, RuntimeError):
+                # The evaluator takes low values for good ones.
+                return optuna.importance.get_param_importances(self._study, target=lambda t: -t.values[0])
+        return {}
+
+    def prepare(self, anchors: Mapping[str, Params]) -> None:
+        """Queue what a new study begins with, and what a killed process left unfinished.
 
         Args:
-            strength: λ of the first trials.
+            anchors: the obvious, by name; tried first and never pruned. A study that has begun ignores them.
         """
-        for lost in self._trials(TrialState.RUNNING):
-            self._study._storage.set_trial_user_attr(lost._trial_id, _LOST, value=True)  # pyright: ignore[reportPrivateUsage]
-            self._study.tell(lost.number, state=TrialState.FAIL)
-            self._study.enqueue_trial(lost.params)
-        if self._study.trials:
+        self._requeue()
+        if self._study.get_trials(deepcopy=False):
             return
-        low, high = min(self._config.bits), max(self._config.bits)
-        ends = [{self._matrices[0]}, {self._matrices[-1]}, {self._matrices[0], self._matrices[-1]}]
-        for generous in [set[str](), set(self._matrices), *ends]:
-            bits = {f"bits/{m}": high if m in generous else low for m in self._matrices}
-            within = min(max(strength, self._config.strength.low), self._config.strength.high)
-            self._study.enqueue_trial({STRENGTH: within, **bits}, skip_if_exists=True)
+        for name, params in anchors.items():
+            self._study.enqueue_trial(params, user_attrs={_ANCHOR: name}, skip_if_exists=True)
 
-    def _space(self) -> dict[str, BaseDistribution]:
-        space = self._config.strength
-        strength = FloatDistribution(space.low, space.high, log=space.low < space.high)
-        bits = CategoricalDistribution(list(self._config.bits))
-        return {STRENGTH: strength, **{f"bits/{matrix}": bits for matrix in self._matrices}}
+    def _requeue(self) -> None:
+        """Queue the running trials again whose process is gone."""
+        for lost in self._trials(TrialState.RUNNING):
+            if lost.number in self._open or self._lives(lost) or not self._drop(lost.number, lost._trial_id):  # pyright: ignore[reportPrivateUsage]
+                continue
+            attrs = {_ANCHOR: lost.user_attrs[_ANCHOR]} if _ANCHOR in lost.user_attrs else None
+            if set(lost.params) == set(self._space):
+                self._study.enqueue_trial(lost.params, user_attrs=attrs)
 
-    def _choice(self, number: int, params: Mapping[str, Any]) -> Choice:
-        return Choice(number, float(params[STRENGTH]), {m: int(params[f"bits/{m}"]) for m in self._matrices})
+    def _lives(self, trial: FrozenTrial) -> bool:
+        if _OWNER in trial.user_attrs:
+            return self._lease.alive(trial.user_attrs[_OWNER])
+        begun = trial.datetime_start or dt.datetime.now()
+        return self._lease.shared and dt.datetime.now() - begun < _BEGINNING
+
+    def _drop(self, number: int, trial_id: int) -> bool:
+        """End a trial that shall not count; False where another host was faster."""
+        try:
+            self._study._storage.set_trial_user_attr(trial_id, _DROPPED, value=True)  # pyright: ignore[reportPrivateUsage]
+            self._study.tell(number, state=TrialState.FAIL)
+        except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
+            return False
+        return True
+
+    def _enqueue_random(self) -> bool:
+        known = {key_of(t.params) for t in self._trials() if _DROPPED not in t.user_attrs}
+        for _ in range(_TRIES):
+            params = {name: draw(self._random, allowed) for name, allowed in self._space.items()}
+            if key_of(params) not in known:
+                self._study.enqueue_trial(params)
+                return True
+        return False
+
+    def _distributions(self) -> dict[str, BaseDistribution]:
+        return {name: distribution(allowed) for name, allowed in self._space.items()}
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
-        return self._study.get_trials(deepcopy=False, states=states)
+        return self._study.get_trials(deepcopy=False, states=states or None)
 
 
 @contextlib.contextmanager
 def opened(
-    folder: Path, config: SearchConfig, matrices: list[str], budget_bytes: int, settings: Mapping[str, Any]
+    folder: Path, config: SearchConfig, space: Mapping[str, Range], settings: Mapping[str, Any]
 ) -> Generator[SearchStudy]:
-    """Open the study of a folder, new or begun by an earlier command, for this process alone.
+    """Open a study, new or begun by an earlier command.
 
     Args:
-        folder: holds the journal, the settings and the lock.
-        config: space and sampler.
-        matrices: the weight matrices, in the model's order.
-        budget_bytes: bound on a feasible trial.
+        folder: of the journal and its lock; its name is the study's.
+        config: objective, sampler, storage.
+        space: the range of every single parameter.
         settings: everything that must be the same when a study goes on; plain values.
 
     Raises:
         ConfigError: the study was begun with other settings; names what differs.
-        BitqError: another process holds it.
+        BitqError: another process holds the journal.
     """
-    with files.locked(folder / "study.lock") as mine:
-        if not mine:
-            raise BitqError(f"the study in {folder} is in use by another process; wait for it or stop it.")
-        _compare(folder / "settings.json", settings)
-        journal = folder / "optuna.journal"
-        _mend(journal)
-        # The study's own lock proves that nobody writes; a kill in the middle of a write leaves Optuna's behind.
-        Path(f"{journal}.lock").unlink(missing_ok=True)
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-        backend = JournalFileBackend(str(journal))
-        storage = optuna.storages.JournalStorage(backend)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    costs = len(config.costs) if config.pareto else 0
+    directions = [StudyDirection.MAXIMIZE, *[StudyDirection.MINIMIZE] * costs]
+    with leased(folder, config.storage) as lease:
         study = optuna.create_study(
-            study_name=folder.name, storage=storage, direction="maximize", load_if_exists=True
+            study_name=folder.name, storage=lease.storage, directions=directions, load_if_exists=True
         )
+        told = json.loads(json.dumps({**settings, "space": {name: vars(r) for name, r in space.items()}}))
+        _compare(folder, cast("dict[str, Any] | None", study.user_attrs.get(_SETTINGS)), told)
+        if _SETTINGS not in study.user_attrs:
+            study.set_user_attr(_SETTINGS, told)
         # A resumed sampler with its first seed would suggest its first points again.
-        study.sampler = _sampler(config, config.seed + 7919 * len(study.get_trials(deepcopy=False)))
-        yield SearchStudy(study, config, matrices, budget_bytes)
+        study.sampler = sampler(config, config.seed + 7919 * len(study.get_trials(deepcopy=False)) + lease.place)
+        study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
+        yield SearchStudy(study, config, space, lease)
 
 
-def _sampler(config: SearchConfig, seed: int) -> optuna.samplers.BaseSampler:
-    if config.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=10)
-
-
-def _compare(path: Path, settings: Mapping[str, Any]) -> None:
-    if not path.is_file():
-        files.write_json(path, settings)
+def _compare(folder: Path, before: dict[str, Any] | None, now: dict[str, Any]) -> None:
+    if before is None:
         return
-    old, new = _flat(json.loads(path.read_text())), _flat(json.loads(json.dumps(settings)))
+    old, new = _flat(before), _flat(now)
     changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
     if changed:
         shown = "; ".join(f"{key}: {old.get(key)} → {new.get(key)}" for key in changed[:5])
         raise ConfigError(
-            f"the study in {path.parent} was begun with other settings ({shown}). Use the old ones to go on, or "
-            f"remove that folder to begin anew."
+            f"the study in {folder} was begun with other settings ({shown}). Use the old ones to go on, or give "
+            f"search.name another value, or remove that folder to begin anew."
         )
 
 
@@ -198,9 +251,3 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(values, dict):
         return {prefix: values}
     return {k: v for key, value in values.items() for k, v in _flat(value, f"{prefix}.{key}".strip(".")).items()}
-
-
-def _mend(journal: Path) -> None:
-    """Drop a last line that a kill cut short; Optuna could not read the journal any more."""
-    if journal.is_file() and (content := journal.read_bytes()) and not content.endswith(b"\n"):
-        files.write_bytes(journal, content[: content.rfind(b"\n") + 1])

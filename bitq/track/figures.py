@@ -56,7 +56,7 @@ def accuracy(path: Path, per_seed: Mapping[str, Sequence[float]], metric: str = 
         per_seed: values per variant.
         metric: its name, for the axis.
     """
-    with _figure(path, width=7.2, height=1.4 + 0.55 * len(per_seed)) as figure:
+    with drawing(path, width=7.2, height=1.4 + 0.55 * len(per_seed)) as figure:
         axes = figure.add_subplot()
         _dots(axes, per_seed, metric)
         axes.set_xlabel(_with_unit(f"{_words(metric)} on the test split", metric))
@@ -81,7 +81,7 @@ def sizes(
         flash_bytes: per variant; likewise.
         metric: its name, for the axis.
     """
-    with _figure(path, width=10.5, height=1.5 + 0.55 * len(per_seed)) as figure:
+    with drawing(path, width=10.5, height=1.5 + 0.55 * len(per_seed)) as figure:
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.15))
         _dots(left, per_seed, metric)
         left.set_xlabel(_with_unit(_words(metric), metric))
@@ -125,7 +125,7 @@ def curves(
     """
     from matplotlib.ticker import MaxNLocator
 
-    with _figure(path, width=7.6, height=4.2) as figure:
+    with drawing(path, width=7.6, height=4.2) as figure:
         axes = figure.add_subplot()
         factor = 100 if percent else 1
         for colour, (name, seeds) in zip(_colours(), histories.items(), strict=False):
@@ -155,7 +155,7 @@ def weights(path: Path, layers: Mapping[str, NDArray[Any]]) -> Path:
     """
     columns = min(3, max(1, len(layers)))
     rows = -(-len(layers) // columns)
-    with _figure(path, width=3.5 * columns + 0.6, height=2.5 * max(1, rows) + 0.3) as figure:
+    with drawing(path, width=3.5 * columns + 0.6, height=2.5 * max(1, rows) + 0.3) as figure:
         for index, (name, values) in enumerate(layers.items()):
             axes = figure.add_subplot(max(1, rows), columns, index + 1)
             flat = np.asarray(values, dtype=np.float64).ravel()
@@ -183,7 +183,7 @@ def confusion(path: Path, counts: NDArray[np.integer[Any]], classes: Sequence[st
     """
     count = len(classes)
     side = 2.4 + 0.5 * count
-    with _figure(path, width=max(4.2, side), height=side) as figure:
+    with drawing(path, width=max(4.2, side), height=side) as figure:
         axes = figure.add_subplot()
         shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
         axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
@@ -207,7 +207,7 @@ def confusion(path: Path, counts: NDArray[np.integer[Any]], classes: Sequence[st
     return path
 
 
-class _figure:  # noqa: N801  used like a function
+class drawing:  # noqa: N801  used like a function
     """Open a figure in our style; at the end of the block it is written, whole, to the path."""
 
     def __init__(self, path: Path, width: float, height: float) -> None:

@@ -35,6 +35,13 @@ def work(shared: Any, job: tuple[str, Any]) -> Any:
             value.open("a").write("x")
             time.sleep(0.6)
             return len(value.read_text())
+        case "node":
+            import ray
+
+            node = ray.get_runtime_context().get_node_id()
+            report(node)
+            time.sleep(value)
+            return node
         case "lambda":
             return lambda: None
         case "report":

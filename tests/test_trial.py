@@ -1,0 +1,91 @@
+import pytest
+
+from bitq import trial as under_test
+from bitq.config import VariantConfig, compose
+from bitq.core.processes import reporting
+from bitq.data.load import load
+from bitq.search.knapsack import allocate
+from bitq.search.outcome import Trial
+from bitq.trial import (
+    Costs,
+    Repeat,
+    SensitivityJob,
+    TrialJob,
+    measure_sensitivities,
+    predict_costs,
+    run_trial,
+    with_trial,
+)
+
+MATRICES = ("fc1.weight", "head.weight")
+
+
+@pytest.fixture(scope="module")
+def config():
+    return compose(["experiment=digits", "train.epochs=2", "repeats=1"])
+
+
+@pytest.fixture(scope="module")
+def data(config):
+    return load(config.data)
+
+
+def job(config, known=None, limits=None):
+    one = with_trial(config, VariantConfig({"*": "odd2"}))
+    return TrialJob(Trial(7, {"x": 1}), one, 2, 1.0, (), limits or {}, known or {})
+
+
+def test_the_objective_is_mean_minus_spread_and_finished_repeats_are_not_trained_again(config, data, monkeypatch):
+    reported = []
+    with reporting(reported.append):
+        first = run_trial(data, job(config))
+    mean = sum(first.per_seed) / 2
+    deviation = abs(first.per_seed[0] - first.per_seed[1]) / 2**0.5
+    assert first.value == pytest.approx(mean - deviation)
+    assert first.state == "complete"
+    assert [r for r in reported if isinstance(r, Repeat)] == [Repeat(1000 + i, first.per_seed[i]) for i in (0, 1)]
+    assert reported[0] == Costs(first.costs)
+    trained = []
+    original = under_test.run_job
+    monkeypatch.setattr(under_test, "run_job", lambda data, job: (trained.append(job.seed), original(data, job))[1])
+    assert run_trial(data, job(config, {1000: first.per_seed[0]})) == first
+    assert trained == [1001]
+
+
+def test_a_trial_over_a_limit_is_not_trained(config, data, monkeypatch):
+    monkeypatch.setattr(under_test, "run_job", lambda data, job: pytest.fail("trained"))
+    outcome = run_trial(data, job(config, limits={"parameter_bytes": 1000}))
+    assert outcome.state == "over"
+    assert outcome.costs["parameter_bytes"] > 1000
+
+
+@pytest.mark.parametrize("books", [("bipolar", "int8"), ("odd4", "odd2")])
+def test_predicted_costs_are_those_of_the_trained_network(config, data, tmp_path, books):
+    from bitq.codegen.emit import parameter_bytes
+    from bitq.deliver import Delivery, run_delivery
+    from bitq.experiment import Job, run_job
+
+    one = with_trial(config, VariantConfig(dict(zip(MATRICES, books, strict=True))))
+    costs = predict_costs(one, data, "trial", ["flash_bytes", "ram_bytes", "instructions"])
+    graph = run_job(data, Job(one, "trial", 0, tmp_path)).graph
+    measured = run_delivery(data, Delivery("trial", graph, tmp_path / "deploy", config.target)).measurement
+    assert costs["parameter_bytes"] == parameter_bytes(graph)
+    assert costs["flash_bytes"] == pytest.approx(measured.flash_bytes, rel=0.12)
+    assert costs["ram_bytes"] == pytest.approx(measured.ram_bytes, rel=0.12)
+    assert costs["instructions"] == pytest.approx(measured.instructions, rel=0.12)
+
+
+def test_more_bits_round_better_and_cost_what_they_cost(config, data):
+    table = measure_sensitivities(data, SensitivityJob(config, MATRICES, (1, 4, 8)))
+    assert set(table.losses) == set(table.sizes) == set(MATRICES)
+    for matrix in MATRICES:
+        losses = table.losses[matrix]
+        assert losses[1] > losses[4] > losses[8] - 1e-3
+        assert abs(losses[8]) < 0.01
+        assert table.sizes[matrix][1] == 0
+    policy = {"fc1.weight": "int8", "head.weight": "odd4"}
+    predicted = predict_costs(with_trial(config, VariantConfig(policy)), data, "trial", [])["parameter_bytes"]
+    sizes = table.sizes["fc1.weight"][8] + table.sizes["head.weight"][4]
+    assert predicted == table.least + sizes
+    assert allocate(table.losses, table.sizes, 10**9) == dict.fromkeys(MATRICES, 8)
+    assert allocate(table.losses, table.sizes, 0) == dict.fromkeys(MATRICES, 1)
