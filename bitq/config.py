@@ -28,6 +28,7 @@ from bitq.quant.config import METHODS, MethodConfig
 from bitq.search.config import SEARCHES
 from bitq.track.config import TRACKERS
 from bitq.train.config import TRAININGS, TrainConfig
+from bitq.trees.config import ForestConfig
 
 GROUPS: dict[str, Registry[Any]] = {
     "data": DATASETS,
@@ -58,20 +59,20 @@ class VariantConfig:
         policy: parameter-name patterns to codebooks (bipolar, ternary, odd2, odd3, odd4, int8, float); the last
             match wins.
         training: ``method`` trains under the method of ``quant``; ``ptq`` rounds the float network of the same
-            seed after training; ``float`` trains without quantization.
+            seed after training; ``float`` trains without quantization; ``trees`` grows a kind of trees.
         settings: values that this variant alone has, by the keys of the experiment (``quant.strength: 3.0``).
     """
 
     policy: dict[str, str] = field(default_factory=dict[str, str])
-    training: str = choice("method", ("method", "ptq", "float"))
+    training: str = choice("method", ("method", "ptq", "float", "trees"))
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def check(self, path: str) -> None:
         """Refuse a low-bit variant without a policy and a float one with."""
-        if (self.training == "float") == bool(self.policy):
+        if (self.training in ("float", "trees")) == bool(self.policy):
             raise ConfigError(
                 f"{path}: training '{self.training}' and policy {dict(self.policy)} contradict; "
-                "float has no policy, ptq and method need one."
+                "float and trees have no policy, ptq and method need one."
             )
 
 
@@ -136,7 +137,9 @@ class ExperimentConfig:
         """Refuse a run without variants, names that cannot become symbols and folders, and learning in no time."""
         if not self.variants:
             raise ConfigError("variants: name at least one, as in conf/config.yaml.")
-        if isinstance(self.train, TrainConfig) and self.train.epochs == 0:
+        if isinstance(self.model, ForestConfig):
+            self._check_trees()
+        elif isinstance(self.train, TrainConfig) and self.train.epochs == 0:
             self._check_untrained(self.train)
         for key, name in [("experiment", self.experiment), *(("variants", v) for v in self.variants)]:
             if not name.isidentifier() or not name.isascii() or not name.islower() or len(name) > 24:
@@ -146,6 +149,10 @@ class ExperimentConfig:
                 )
         for name in self.variants:
             self.of(name)
+
+    def _check_trees(self) -> None:
+        if self.search is not None:
+            raise ConfigError("search: trees have no bits per matrix to search; vary model.budget_bytes with -m.")
 
     def _check_untrained(self, train: TrainConfig) -> None:
         learning = [f"variants.{name}" for name, variant in self.variants.items() if variant.training == "method"]
@@ -223,7 +230,11 @@ def to_experiment(config: DictConfig) -> ExperimentConfig:
         raise ConfigError(f"{missing[0]}: a value is needed; choose one on the command line.")
     result = OmegaConf.to_object(config)
     assert isinstance(result, ExperimentConfig)
-    result.variants = {str(name): _to_variant(str(name), config.variants[name]) for name in config.variants}
+    if isinstance(result.model, ForestConfig):
+        # What conf/config.yaml and the experiments name are networks.
+        result.variants = {kind: VariantConfig(training="trees") for kind in result.model.kinds}
+    else:
+        result.variants = {str(name): _to_variant(str(name), config.variants[name]) for name in config.variants}
     validate(result)
     return result
 

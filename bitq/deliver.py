@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from bitq.codegen.deploy import NO_LABEL, vectors_of, write_deploy
 from bitq.codegen.manifest import DeployInfo
 from bitq.core.processes import report
-from bitq.data.dataset import Dataset
+from bitq.data.dataset import Dataset, to_chip
 from bitq.device.config import TargetConfig
 from bitq.device.host import HostModel
 from bitq.device.verify import Measurement, verify
-from bitq.experiment import to_chip
 from bitq.ir.graph import Graph
 from bitq.ir.reference import evaluate
 

@@ -20,7 +20,7 @@ from bitq.core import files
 from bitq.core.errors import ConfigError
 from bitq.core.metrics import ERRORS
 from bitq.core.processes import report
-from bitq.data.dataset import Dataset
+from bitq.data.dataset import Dataset, Split, to_chip
 from bitq.ir.graph import Graph
 from bitq.lowering.heads import in_units, reconstruction_error
 from bitq.lowering.lower import lower
@@ -33,6 +33,7 @@ from bitq.train.fit import EpochLog, Fitted, fit
 from bitq.train.inference import to_float
 from bitq.train.metrics import METRICS
 from bitq.train.tasks import answers
+from bitq.trees.config import ForestConfig
 
 CALIBRATION_ROWS = 2000
 
@@ -67,7 +68,7 @@ class Trained:
     Attributes:
         variant: its name.
         seed: its seed.
-        bits: per weight matrix; empty for float.
+        bits: per weight matrix; empty for float and for trees.
         validation: metric of the model to be delivered (integer graph, or float network) on validation.
         test: the same on test; None where the test split was not read.
         before: the metric on test of the network as trained, before rounding weights and activations.
@@ -101,6 +102,8 @@ def run_job(data: Dataset, job: Job) -> Trained:
         TrainingError: the training diverged.
         DeployError: the network cannot be lowered.
     """
+    if isinstance(job.config.model, ForestConfig):
+        return _grown(data, job, job.config.model)
     torch.set_num_threads(1)
     job = replace(job, config=job.config.of(job.variant))
     variant = job.config.variants[job.variant]
@@ -135,6 +138,9 @@ def check_variants(config: ExperimentConfig, data: Dataset) -> None:
     """
     if config.search is not None and data.metric in ERRORS:
         raise ConfigError(f"search: compares shares, and {data.metric} is an error in units; choose +search=null.")
+    if isinstance(config.model, ForestConfig):
+        config.model.check_data(data.task, data.input.shape)
+        return
     for name, variant in config.variants.items():
         model = build_model(config.of(name), data, config.seed)
         if variant.training == "float":
@@ -197,11 +203,6 @@ def lowered(data: Dataset, quantized: QuantizedModel, name: str, rows: int = CAL
     return lower(quantized, calibration, data.input, name=name[:31], classify=False)
 
 
-def to_chip(x: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Return inputs ``(n, *shape)`` in torch's order as the C entry point takes them: channels last."""
-    return np.ascontiguousarray(np.moveaxis(x, 1, -1)) if x.ndim > 2 else x
-
-
 def _trained(data: Dataset, job: Job, variant: VariantConfig) -> Fitted:
     method = job.config.quant if variant.training == "method" else None
     return fit(
@@ -230,3 +231,25 @@ def _after_training(data: Dataset, job: Job, variant: VariantConfig) -> Fitted:
     quantizer = Quantizer(float_run.quantized.model, variant.policy, named_method("ptq"))
     histograms = quantizer.normalized()
     return replace(float_run, quantized=quantizer.finish(), histograms=histograms)
+
+
+def _grown(data: Dataset, job: Job, config: ForestConfig) -> Trained:
+    from bitq.trees.grow import grow  # scikit-learn is loaded where trees grow only
+
+    metric = METRICS[data.metric]
+    graph, before = grow(
+        config,
+        job.variant,
+        data,
+        name=f"{job.config.experiment}_{job.variant}"[:31],
+        seed=job.seed,
+        metric=metric,
+        on_candidate=lambda done, total, best: report((done, total)),
+    )
+
+    def score(split: Split) -> float:
+        return metric(split.y, graph_answers(graph, split.x, data))
+
+    test = score(data.test) if job.on_test else None
+    floating = metric(data.test.y, before(data.test.x)) if job.on_test else None
+    return Trained(job.variant, job.seed, {}, score(data.val), test, floating, [], graph, {}, data.metric)

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bitq.core.metrics import ERRORS
-from bitq.data.dataset import Dataset
-from bitq.experiment import to_chip
+from bitq.data.dataset import Dataset, to_chip
 from bitq.sim.simulate import evaluate
 from bitq.stages import Runs, best
 from bitq.track import figures

@@ -18,6 +18,7 @@ from bitq.experiment import Job, Trained, run_job
 from bitq.track.progress import ProgressBars
 from bitq.track.result import Kind, Metric, TargetResult, VariantResult
 from bitq.track.table import say
+from bitq.trees.config import ForestConfig
 
 T = TypeVar("T")
 Runs = dict[str, list[Trained]]
@@ -33,6 +34,9 @@ def announce(config: ExperimentConfig, data: Dataset) -> None:
     for note in data.notes:
         say(f"Note: {note}")
     if config.search is not None:
+        return
+    if isinstance(config.model, ForestConfig):
+        say(f"{', '.join(config.variants)} with {config.repeats} seeds, {config.model.budget_bytes:,} bytes at most.")
         return
     trainings = sum(variant.training != "ptq" for variant in config.variants.values()) * config.repeats
     say(
@@ -111,11 +115,11 @@ def summarize(
     }
 
 
-def kind_of(bits: dict[str, int]) -> Kind:
-    """Return what to call a network with these bits per matrix."""
-    widths = set(bits.values())
+def kind_of(trained: Trained) -> Kind:
+    """Return what to call a model with these bits per matrix; one of integers without matrices is trees."""
+    widths = set(trained.bits.values())
     if not widths:
-        return "float"
+        return "float" if trained.graph is None else "tree"
     if len(widths) > 1:
         return "hybrid"
     return {1: "binary", 8: "int8"}.get(widths.pop(), "nbit")  # pyright: ignore[reportReturnType]
@@ -125,7 +129,7 @@ def _variant(
     data: Dataset, trained: list[Trained], made: Delivered | None, deploy: Path, target: str
 ) -> VariantResult:
     result = VariantResult(
-        kind=kind_of(trained[0].bits),
+        kind=kind_of(trained[0]),
         bits=trained[0].bits,
         metric=Metric.over(data.metric, [_known(t.test) for t in trained]),
         metric_before_rounding=Metric.over(data.metric, [_known(t.before) for t in trained]),

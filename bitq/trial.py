@@ -23,10 +23,10 @@ from bitq.codegen.emit import parameter_bytes
 from bitq.codegen.manifest import DeployInfo
 from bitq.config import ExperimentConfig, VariantConfig, named_method
 from bitq.core.processes import report
-from bitq.data.dataset import Dataset
+from bitq.data.dataset import Dataset, to_chip
 from bitq.device.config import TargetConfig
 from bitq.device.verify import verify
-from bitq.experiment import Job, build_model, lowered, run_job, to_chip
+from bitq.experiment import Job, build_model, lowered, run_job
 from bitq.ir.graph import Graph
 from bitq.ir.reference import evaluate
 from bitq.quant.codebook import FOR_BITS

@@ -31,32 +31,33 @@ class Vectors:
     """Test vectors with the results of the reference.
 
     Attributes:
-        input: int8 ``(n, *shape)`` in the order of the C call, channels-last.
+        input: ``(n, *shape)`` of the input's type, in the order of the C call, channels-last.
         scores: int32 ``(n, k)``, all outputs one after the other.
         winner: int32 ``(n,)``, what the entry point returns.
         label: int32 ``(n,)``, the true class, −1 where there is none.
     """
 
-    input: NDArray[np.int8]
+    input: NDArray[np.integer[Any]]
     scores: NDArray[np.int32]
     winner: NDArray[np.int32]
     label: NDArray[np.int32]
 
 
 def vectors_of(
-    graph: Graph, x: NDArray[np.int8], labels: NDArray[np.integer[Any]], *, at_least: int = 1000
+    graph: Graph, x: NDArray[np.integer[Any]], labels: NDArray[np.integer[Any]], *, at_least: int = 1000
 ) -> Vectors:
     """Run the reference on rows that may be published, and top them up with random ones.
 
     Args:
         graph: a checked graph.
-        x: int8 ``(n, *shape)``, channels-last; n may be 0.
+        x: ``(n, *shape)``, channels-last; n may be 0.
         labels: ``(n,)``.
         at_least: number of rows that are wanted.
     """
     missing = max(0, at_least - len(x))
-    random = np.random.default_rng(0).integers(-128, 128, (missing, graph.input.size), dtype=np.int8)
-    rows = np.concatenate([x.reshape(len(x), graph.input.size), random])
+    dtype, size = graph.input.dtype, graph.input.size
+    random = np.random.default_rng(0).integers(dtype.low, dtype.high + 1, (missing, size), dtype=dtype.array)
+    rows = np.concatenate([x.reshape(len(x), size), random])
     label = np.concatenate([labels, np.full(missing, NO_LABEL)]).astype(np.int32)
     outputs = evaluate(graph, rows)
     shape = (len(rows), *input_shape(graph.input.shape))
@@ -119,11 +120,11 @@ def _check(graph: Graph, info: DeployInfo, vectors: Vectors, scores: int) -> Non
     }
     for name, shape in expected.items():
         array: NDArray[Any] = getattr(vectors, name)
-        dtype = np.int8 if name == "input" else np.int32
+        dtype = graph.input.dtype.array if name == "input" else np.dtype(np.int32)
         if array.shape != shape or array.dtype != dtype or count == 0:
             raise DeployError(
                 f"model {graph.name}: vectors.{name} is {array.dtype} {array.shape}, "
-                f"expected {np.dtype(dtype)} {shape} with at least one row."
+                f"expected {dtype} {shape} with at least one row."
             )
     first = graph.types()[graph.outputs[0]].size
     if info.classes and len(info.classes) != first:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -110,7 +112,7 @@ int main(void)
 
 
 def example_main(
-    graph: Graph, inputs: NDArray[np.int8], scores: NDArray[np.int32], winners: NDArray[np.int32]
+    graph: Graph, inputs: NDArray[np.integer[Any]], scores: NDArray[np.int32], winners: NDArray[np.int32]
 ) -> str:
     """Print ``example_main.c`` with a few of the given vectors, of different winners where there are some.
 
@@ -120,13 +122,13 @@ def example_main(
         scores: ``(n, k)``.
         winners: ``(n,)``.
     """
-    count = min(_VECTORS, len(inputs), max(1, _INPUT_BYTES // graph.input.size))
+    count = min(_VECTORS, len(inputs), max(1, _INPUT_BYTES * 8 // (graph.input.size * graph.input.dtype.bits)))
     firsts = np.sort(np.unique(winners, return_index=True)[1])
     others = np.setdiff1d(np.arange(len(inputs)), firsts)
     rows = np.concatenate([firsts, others])[:count]
     tables = "\n".join(
         [
-            table("inputs", inputs[rows].astype(np.int8)).text,
+            table("inputs", inputs[rows].astype(graph.input.dtype.array)).text,
             table("expected", scores[rows].astype(np.int32)).text,
             table("winners", winners[rows].astype(np.int32)).text,
         ]

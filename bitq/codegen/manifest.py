@@ -146,7 +146,9 @@ def manifest_of(project: Project, info: DeployInfo, sources: Mapping[str, str]) 
         name=graph.name,
         entry=Entry(f"{graph.name}_run", f"{project.prototype};"),
         stream=_stream(project, info.hop),
-        input=Input(input_shape(graph.input.shape), "int8", graph.input.scale, graph.input.zero_point),
+        input=Input(
+            input_shape(graph.input.shape), graph.input.dtype.array.name, graph.input.scale, graph.input.zero_point
+        ),
         outputs=tuple(
             OutputEntry(o.name, o.offset, o.length, types[o.name].scale, types[o.name].zero_point)
             for o in storage.outputs

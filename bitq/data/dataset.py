@@ -36,6 +36,11 @@ class InputSpec:
     channels_last: bool = False
 
 
+def to_chip(x: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Return inputs ``(n, *shape)`` in torch's order as the C entry point takes them: channels last."""
+    return np.ascontiguousarray(np.moveaxis(x, 1, -1)) if x.ndim > 2 else x
+
+
 @dataclass(frozen=True)
 class Split:
     """Inputs ``x``, int8 ``(n, *shape)``, and ``y`` of one part of the data.

@@ -10,7 +10,7 @@ import re
 from bitq.ir.graph import Graph
 from bitq.ir.ops import ArgMax
 from bitq.ir.ops.rules import rule, shape_fits, zero_point_fits
-from bitq.ir.types import INT8, INT32
+from bitq.ir.types import INT8, INT16, INT32
 
 
 def check(graph: Graph) -> Graph:
@@ -24,7 +24,7 @@ def check(graph: Graph) -> Graph:
         graph.name,
         "the name is a C identifier",
     )
-    rule(graph.input.dtype is INT8, "input", "the caller's input is INT8")
+    rule(graph.input.dtype in (INT8, INT16), "input", "the caller's input is INT8 or INT16")
     shape_fits(graph.input_name, graph.input)
     zero_point_fits(graph.input_name, graph.input)
     types = {graph.input_name: graph.input}

@@ -14,7 +14,7 @@ class Graph:
 
     Attributes:
         name: a C identifier; prefix of every symbol of the generated code.
-        input: type of the caller's input; always INT8.
+        input: type of the caller's input; INT8, or INT16 for trees.
         input_name: name of the value that the first operation reads.
         ops: each reads values made before it.
         outputs: names of the values that are handed to the caller, INT32, one after the other.

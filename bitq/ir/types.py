@@ -37,6 +37,11 @@ class DType:
         """Pickle as a name, so that a dtype is the same object in every process."""
         return _dtype, (self.name,)
 
+    @property
+    def array(self) -> np.dtype[Any]:
+        """The smallest numpy type that holds it."""
+        return np.dtype(f"{'u' if self.low >= 0 else ''}int{max(8, self.bits)}")
+
     def allows(self, values: IntArray) -> bool:
         """Whether every value belongs to the set."""
         wide = np.asarray(values, np.int64)
@@ -68,7 +73,7 @@ class TensorType:
 
     Attributes:
         shape: without the batch; ``(height, width, channels)`` (height 1 for sequences) or ``(features,)``.
-        dtype: INT8 or UINT8 for activations, INT32 for accumulators and scores.
+        dtype: INT8 or UINT8 for activations, INT16 for what trees read, INT32 for accumulators and scores.
         scale: real value of one step; for the reader and for dequantizing scores, not used in arithmetic.
         zero_point: the integer that stands for 0.0; it is also what padding reads.
     """

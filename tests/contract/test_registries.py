@@ -19,12 +19,14 @@ from bitq.nn.config import MODELS
 from bitq.quant.codebook import CODEBOOKS
 from bitq.train.config import TrainConfig
 from bitq.train.fit import fit
+from bitq.trees.config import ForestConfig
 from tests.data_sets import blobs
 
 SHAPES = {"mlp": (1, 6, 6), "lenet": (1, 20, 20), "cnn1d": (3, 40), "cnn2d": (1, 16, 16), "gesture": (3, 50)}
 METHODS = sorted(path.stem for path in (conf_dir() / "quant").glob("*.yaml"))
 ENTRIES = [(group, name) for group, registry in GROUPS.items() for name in registry]
-EVERY_MODEL = pytest.mark.parametrize("name", list(MODELS))
+NETWORKS = [name for name in MODELS if MODELS[name].config is not ForestConfig]
+EVERY_NETWORK = pytest.mark.parametrize("name", NETWORKS)
 
 
 def model_of(name: str, classes: int = 3) -> torch.nn.Module:
@@ -41,7 +43,7 @@ def test_an_entry_has_a_documented_config_with_its_name_and_code_that_loads(grou
     assert callable(entry.load())
 
 
-@EVERY_MODEL
+@EVERY_NETWORK
 def test_a_network_is_plain_and_gives_a_score_per_class(name):
     model = model_of(name, classes=4)
     assert model.eval()(torch.zeros(2, *SHAPES[name])).shape == (2, 4)
@@ -49,13 +51,13 @@ def test_a_network_is_plain_and_gives_a_score_per_class(name):
     assert all("." not in child for child, _ in model.named_children())
 
 
-@EVERY_MODEL
+@EVERY_NETWORK
 def test_a_network_depends_on_the_seed_alone(name):
     first, second = model_of(name).state_dict(), model_of(name).state_dict()
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-@EVERY_MODEL
+@EVERY_NETWORK
 @pytest.mark.parametrize("book", ["bipolar", "int8"])
 def test_a_network_trains_rounds_and_lowers(name, book):
     data = blobs(120, shape=SHAPES[name])
@@ -69,7 +71,7 @@ def test_a_network_trains_rounds_and_lowers(name, book):
     assert (evaluate(graph, rows).winners == expected.numpy()).mean() > 0.95
 
 
-@EVERY_MODEL
+@EVERY_NETWORK
 @pytest.mark.parametrize("shape", [(3,), (3, 2), (1, 2, 2)])
 def test_an_input_that_does_not_fit_is_refused_with_advice(name, shape):
     try:

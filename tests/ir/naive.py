@@ -11,6 +11,7 @@ from bitq.ir.ops import (
     Concat,
     Conv,
     Dense,
+    Forest,
     Lookup,
     MaxPool,
     Mul,
@@ -184,6 +185,21 @@ def run(graph, row):
             case View():
                 for place in product(*(range(size) for size in op.out.shape)):
                     result.append(x[op.offset + sum(i * s for i, s in zip(place, op.strides, strict=True))])
+            case Forest():
+                result = [0] * op.out.size
+                turn = op.first
+                for features, thresholds, leaves in zip(op.features, op.thresholds, op.leaves, strict=True):
+                    node = 0
+                    while node < len(features):
+                        node = 2 * node + (2 if x[features[node]] > thresholds[node] else 1)
+                    leaf = leaves[node - len(features)].tolist()
+                    if op.votes:
+                        result[leaf[0]] += 1
+                    elif len(leaf) == len(result):
+                        result = [a + b for a, b in zip(result, leaf, strict=True)]
+                    else:
+                        result[turn] += leaf[0]
+                        turn = turn + 1 if turn + 1 < len(result) else op.first
             case ArgMax():
                 result = [x.index(max(x))]
         assert len(result) == prod(op.out.shape)

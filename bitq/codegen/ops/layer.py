@@ -62,7 +62,7 @@ class Layer:
         op: what it computes.
         constants: objects in flash, in the order of their definition.
         call: the statement that runs it, or several.
-        runtime: names of the runtime functions that it uses.
+        runtime: names of the runtime functions that it uses, or of headers with inline ones.
     """
 
     op: Op

@@ -8,6 +8,7 @@ from bitq.codegen.ops.conv import conv
 from bitq.codegen.ops.conv import scratch as conv_scratch
 from bitq.codegen.ops.dense import dense
 from bitq.codegen.ops.dense import scratch as dense_scratch
+from bitq.codegen.ops.forest import forest
 from bitq.codegen.ops.moves import pad, view
 from bitq.codegen.ops.pointwise import lookup, ramp
 from bitq.codegen.ops.pool import avg_pool, max_pool, requantize
@@ -23,6 +24,7 @@ PRINTERS: dict[type[ir.Op], Printer] = {
     ir.Concat: Printer(concat),
     ir.Conv: Printer(conv, conv_scratch),
     ir.Dense: Printer(dense, dense_scratch),
+    ir.Forest: Printer(forest),
     ir.Lookup: Printer(lookup),
     ir.MaxPool: Printer(max_pool),
     ir.Mul: Printer(mul),

@@ -7,6 +7,7 @@ from bitq.ir.ops.base import NO_PADDING, Accumulator, Op, Pair, Values
 from bitq.ir.ops.concat import Concat
 from bitq.ir.ops.conv import Conv
 from bitq.ir.ops.dense import Dense
+from bitq.ir.ops.forest import Forest
 from bitq.ir.ops.linear import Linear
 from bitq.ir.ops.lookup import Lookup
 from bitq.ir.ops.max_pool import MaxPool
@@ -27,6 +28,7 @@ OPS: tuple[type[Op], ...] = (
     Conv,
     Dense,
     Flatten,
+    Forest,
     Lookup,
     MaxPool,
     Mul,
@@ -51,6 +53,7 @@ __all__ = [
     "Conv",
     "Dense",
     "Flatten",
+    "Forest",
     "Linear",
     "Lookup",
     "MaxPool",

@@ -9,6 +9,7 @@ from bitq.sim.ops.operation import Operation
 from bitq.sim.ops.pointwise import Add, Lookup, Mul, Ramp, Requantize, SquaredError
 from bitq.sim.ops.pools import AvgPool, MaxPool
 from bitq.sim.ops.recurrent import Recurrent
+from bitq.sim.ops.trees import Forest
 
 OPERATIONS: dict[type[ir.Op], type[Operation]] = {
     ir.Add: Add,
@@ -18,6 +19,7 @@ OPERATIONS: dict[type[ir.Op], type[Operation]] = {
     ir.Conv: Conv,
     ir.Dense: Dense,
     ir.Flatten: Reshape,
+    ir.Forest: Forest,
     ir.Lookup: Lookup,
     ir.MaxPool: MaxPool,
     ir.Mul: Mul,

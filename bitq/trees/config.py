@@ -1,0 +1,67 @@
+"""The config of trees, registered among the models without loading scikit-learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bitq.core.errors import ConfigError, nearest
+from bitq.core.fields import choice, number
+from bitq.nn.config import MODELS
+
+KINDS = ("tree", "forest", "soft", "boosting")
+FEATURES = ("auto", "raw", "statistics")
+
+
+@dataclass
+class ForestConfig:
+    """Trees in place of a network; number and depth of the trees follow from a byte budget.
+
+    Attributes:
+        kinds: what is trained and compared, each a variant of its name: one ``tree``; a ``forest`` whose trees each
+            vote for a class; ``soft``, one whose leaves hold the shares of the classes; ``boosting``.
+        budget_bytes: nodes and leaves of all trees as tables. Of all depths, each with as many trees as fit, the best
+            on validation wins.
+        max_depth: comparisons from root to leaf, at most.
+        max_trees: trees, at most.
+        features: ``raw`` input elements, or ``statistics`` of windows of each channel, computed on the chip too;
+            ``auto`` is statistics where the data has a time axis.
+        windows: windows that a signal is cut into for its statistics; more where one would exceed 128 samples.
+        leaf_bits: of the values in the leaves of soft forests and of boosting.
+        learning_rate: of boosting.
+        rows: training rows that one tree sees, at most.
+    """
+
+    name: str = "forest"
+    kinds: list[str] = field(default_factory=lambda: list(KINDS))
+    budget_bytes: int = number(2000, 16, 1_000_000, "bytes")
+    max_depth: int = number(8, 1, 10)
+    max_trees: int = number(100, 1, 10_000)
+    features: str = choice("auto", FEATURES)
+    windows: int = number(5, 1, 1000)
+    leaf_bits: int = choice(8, (8, 16))
+    learning_rate: float = number(0.3, 1e-4, 1.0)
+    rows: int = number(20_000, 10, 10_000_000, "rows")
+
+    def check(self, path: str) -> None:
+        """Refuse kinds that are not known, named twice, or none at all."""
+        for index, kind in enumerate(self.kinds):
+            if kind not in KINDS:
+                raise ConfigError(f"{path}.kinds[{index}]: unknown '{kind}'.{nearest(kind, KINDS)}")
+        if not self.kinds or len(set(self.kinds)) != len(self.kinds):
+            raise ConfigError(f"{path}.kinds: name at least one, each once; got {list(self.kinds)}.")
+
+    def check_data(self, task: str, shape: tuple[int, ...]) -> None:
+        """Refuse what trees do not learn, and statistics of inputs ``shape`` that have no time axis.
+
+        Raises:
+            ConfigError: names the key, what it got and what to do.
+        """
+        if task != "classification":
+            raise ConfigError(f"model: trees classify, this is a {task}; choose a network, for example model=mlp.")
+        if self.features == "statistics" and len(shape) != 2:
+            raise ConfigError(
+                f"model.features: statistics need inputs (channels, time), these are {shape}; choose raw or auto."
+            )
+
+
+MODELS.register("forest", ForestConfig, "bitq.trees.grow:grow")

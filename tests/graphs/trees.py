@@ -1,0 +1,40 @@
+"""Random decision trees."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+
+from bitq.ir.ops import Forest
+from bitq.ir.types import INT16, INT32, TensorType
+from tests.graphs.parts import Draw, Rng
+
+
+def forest(draw: Draw, rng: Rng, name: str, source: str, x: TensorType, *, named: bool = True) -> Forest:
+    """Draw trees of any kind; ``named`` keeps the thresholds to those that name their feature."""
+    trees, depth, scores = draw(st.integers(1, 6)), draw(st.integers(1, 6)), draw(st.integers(1, 20))
+    features = rng.integers(0, x.size, (trees, 2**depth - 1))
+    thresholds = rng.integers(x.dtype.low, x.dtype.high + 1, features.shape)
+    if named:
+        free = 0 if x.dtype is INT16 else 8
+        room = max(0, (x.size - 1).bit_length() - free)
+        thresholds = (thresholds >> room << room) + (features >> free)
+    shape = (trees, 2**depth, 1)
+    votes, first = draw(st.booleans()), 0
+    if votes:
+        leaves = rng.integers(0, scores, shape)
+    elif draw(st.booleans()):
+        high = draw(st.sampled_from([127, 32767]))
+        leaves = rng.integers(-high - 1, high + 1, (trees, 2**depth, scores))
+    else:
+        leaves, first = rng.integers(-32768, 32768, shape), int(rng.integers(0, scores))
+    return Forest(
+        name=name,
+        inputs=(source,),
+        out=TensorType((scores,), INT32, 1.0),
+        features=features.astype(np.uint16),
+        thresholds=thresholds.astype(np.int16),
+        leaves=leaves.astype(np.int16),
+        votes=votes,
+        first=first,
+    )

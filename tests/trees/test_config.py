@@ -1,0 +1,36 @@
+import pytest
+
+from bitq.config import compose
+from bitq.core.errors import ConfigError
+from bitq.core.fields import validate
+from bitq.trees.config import KINDS, ForestConfig
+
+
+@pytest.mark.parametrize(
+    ("kinds", "said"), [(["tree", "forests"], r"kinds\[1\].*'forest'"), ([], "at least one"), (["tree"] * 2, "once")]
+)
+def test_kinds_that_mean_nothing_are_refused(kinds, said):
+    with pytest.raises(ConfigError, match=said):
+        validate(ForestConfig(kinds=kinds), "model")
+
+
+def test_statistics_need_a_time_axis():
+    ForestConfig(features="auto").check_data("classification", (1, 8, 8))
+    ForestConfig(features="statistics").check_data("classification", (3, 50))
+    with pytest.raises(ConfigError, match=r"model\.features.*\(1, 8, 8\).*raw"):
+        ForestConfig(features="statistics").check_data("classification", (1, 8, 8))
+
+
+def test_trees_classify():
+    with pytest.raises(ConfigError, match="trees classify, this is a regression"):
+        ForestConfig().check_data("regression", (3, 50))
+
+
+def test_the_kinds_are_the_variants_whatever_networks_an_experiment_compares():
+    assert list(compose(["model=forest"]).variants) == list(KINDS)
+    assert list(compose(["model=forest", "model.kinds=[boosting]"]).variants) == ["boosting"]
+
+
+def test_there_is_nothing_to_search():
+    with pytest.raises(ConfigError, match="search: trees have no bits"):
+        compose(["model=forest", "search=lambda_bits"])
