@@ -9,13 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
+from bitq.codegen.choice import step_of
 from bitq.codegen.constants import Constant
 from bitq.codegen.layers import layers
 from bitq.codegen.ops.layer import Layer, byte_zero
-from bitq.codegen.ops.printer import Printer
-from bitq.codegen.ops.recurrent import step, step_scratch
 from bitq.codegen.storage import Storage, store
 from bitq.ir.graph import Graph
 from bitq.ir.ops import Recurrent
@@ -66,7 +64,7 @@ def streaming(graph: Graph, hop: int, optimize: str, present: Sequence[Constant]
     stream = stream_of(graph, hop)
     layers_with_state = [op for op in stream.graph.ops if isinstance(op, Recurrent)]
     states = {f"layer{number}": op for number, op in enumerate(layers_with_state)}
-    own = {op.name: Printer(partial(step, state=state), step_scratch) for state, op in states.items()}
+    own = {op.name: step_of(op, state, optimize) for state, op in states.items()}
     storage = store(stream.graph, optimize, own)
     printed = _apart(layers(storage), present)
     known = {constant.name for constant in present}

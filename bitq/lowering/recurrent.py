@@ -12,11 +12,11 @@ from torch import Tensor, fx, nn
 
 from bitq.core.errors import DeployError
 from bitq.ir.cells import CELL_FRACTIONS, CELLS, FRACTIONS, PART, SHIFTS
-from bitq.ir.ops import Dense, Flatten, Recurrent
+from bitq.ir.ops import Dense, Flatten, Recurrent, View
 from bitq.ir.types import INT16, INT32, TensorType, Weights
 from bitq.lowering.builder import Builder, Pending, Stored
 from bitq.lowering.fixed import fix
-from bitq.lowering.recurrence import Recurrence
+from bitq.lowering.recurrence import Recurrence, Where
 from bitq.lowering.sequences import Turn
 from bitq.quant.matrix import QuantizedWeight
 
@@ -29,6 +29,8 @@ def recurrence(builder: Builder, node: fx.Node, module: Recurrence) -> Stored:
     source = node.args[0]
     assert isinstance(source, fx.Node)
     where, x = module.where, builder.stored(source)
+    if where.pick is not None and (whole := _whole(builder, where, x)) is not None:
+        return _step(builder, where, whole)
     time, cell = x.type.shape[1], _CELLS[module.mode]
     fraction = _fraction(module.reach, FRACTIONS)
     kind, one = CELLS[cell].out, 2.0**15
@@ -64,6 +66,27 @@ def recurrence(builder: Builder, node: fx.Node, module: Recurrence) -> Stored:
         )
     )
     return Stored(name, out, shape)
+
+
+def _whole(builder: Builder, where: Where, x: Stored) -> Recurrent | None:
+    """Return the same layer with all its steps, where the graph has it already."""
+    codes = builder.codes(f"{where.path}.weight_hh{where.suffix}").codes
+    same = (
+        op
+        for op in builder.ops
+        if isinstance(op, Recurrent) and op.inputs == (x.name,) and op.state.weights.codes is codes
+    )
+    return next((op for op in same if op.pick is None), None)
+
+
+def _step(builder: Builder, where: Where, whole: Recurrent) -> Stored:
+    """Return one step of a layer that the graph has with all its steps."""
+    assert where.pick is not None
+    offset = where.pick % whole.out.shape[1] * whole.units
+    name = builder.name(f"{whole.name}_step")
+    out = replace(whole.out, shape=(whole.units,))
+    builder.add(View(name=name, inputs=(whole.name,), out=out, layer=where.path, offset=offset, strides=(1,)))
+    return Stored(name, out, out.shape)
 
 
 def turned(builder: Builder, node: fx.Node, module: Turn) -> Stored | Pending:

@@ -7,7 +7,7 @@ from torch import nn
 
 from bitq.core.errors import DeployError
 from bitq.data.dataset import InputSpec
-from bitq.ir.ops import Concat, Recurrent
+from bitq.ir.ops import Concat, Recurrent, View
 from bitq.ir.reference import evaluate
 from bitq.lowering.lower import lower, reads_channels_last
 from bitq.quant.quantizer import Quantizer
@@ -116,6 +116,17 @@ def test_the_last_step_of_the_other_direction_needs_one_step():
 )
 def test_the_whole_sequence(read, options):
     lowered(Written(read, **options))
+
+
+def test_a_step_and_the_whole_sequence_are_computed_once():
+
+    def both(model, x):
+        steps, last = model.rnn(x)
+        return torch.cat([steps.mean(1), last[-1]], 1)
+
+    graph, _ = lowered(Written(both, head=2 * WIDTH))
+    assert sum(isinstance(op, Recurrent) for op in graph.ops) == 1
+    assert sum(isinstance(op, View) for op in graph.ops) == 1
 
 
 def test_scores_at_every_step():

@@ -1,97 +1,178 @@
-"""Recurrent layers in C: both matrices as linear layers whose parts are added up, and the cell."""
+"""Recurrent layers in C: what gives the parts of the gates, from tables or as straight-line code, and the cell.
+
+The parts of the input are added to those of the state. A GRU needs both of its last gate: the state's come first
+there, so that the input's, which begin one gate later, meet the others.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bitq.codegen.constants import Constant, Fields, nested, struct
+from bitq.codegen.ops import straight
 from bitq.codegen.ops.layer import UINT16_MAX, Layer, Operand, Place, byte_zero, require
 from bitq.codegen.ops.linear import linear_constants
 from bitq.codegen.pack import PACKINGS
+from bitq.ir.cells import PART
 from bitq.ir.ops import Dense, Recurrent
-from bitq.ir.types import INT32
+from bitq.ir.types import INT32, TensorType
 
 _ADDED = 0  # out_bytes of what is added to what is there
 
 
-def recurrent(op: Recurrent, at: Place) -> Layer:
-    """Print a recurrent layer."""
-    constants, runtime = _constants(op, at)
-    x, copy = at.inputs[0].expression, _copy(at, _words_of_parts(op) + op.units)
-    call = f"bitq_recur(&{at.symbol}_layer, {x}, {copy}, (int32_t *)({at.scratch}), {at.y});"
-    return Layer(op, constants, call, ("bitq_recur", *runtime))
+@dataclass(frozen=True)
+class _Form:
+    """A layer in C.
 
-
-def scratch(op: Recurrent, inputs: Sequence[Operand]) -> int:
-    """Room for state and parts, and for a copy of one step of the caller's input, whose bytes are flipped."""
-    return step_scratch(op, inputs) + 4 * op.units
-
-
-def step(op: Recurrent, at: Place, state: str) -> Layer:
-    """Print one step of a recurrent layer whose state and latest output are fields of the caller's ``state``."""
-    constants, runtime = _constants(op, at)
-    x, copy, output = at.inputs[0].expression, _copy(at, _words_of_parts(op)), f"state->{state}_output"
-    parts = f"(int32_t *)({at.scratch})"
-    call = f"bitq_step(&{at.symbol}_layer, {x}, {copy}, {parts}, state->{state}, {output}, {output});"
-    value = f"bitq_concat({output}, 0, 1, {op.units}, {at.y}, {op.units});"
-    return Layer(op, constants, f"{call}\n    {value}", ("bitq_concat", *runtime))
-
-
-def step_scratch(op: Recurrent, inputs: Sequence[Operand]) -> int:
-    """Room for the parts of one step, and for a copy of the caller's input."""
-    return 4 * _words_of_parts(op) + (inputs[0].type.shape[-1] if inputs[0].flip else 0)
-
-
-def _constants(op: Recurrent, at: Place) -> tuple[tuple[Constant, ...], tuple[str, ...]]:
-    """Return the constants of a layer, and the functions that a step of it uses.
-
-    The parts of the input are added to those of the state. A GRU needs both of its last gate: the state's come first
-    there, so that the input's, which begin one gate later, meet the others.
+    Attributes:
+        constants: its tables and functions.
+        layer: address of its `bitq_recurrent`.
+        parts: the function that gives the parts of a step.
+        runtime: names of the runtime functions that a step uses.
     """
+
+    constants: tuple[Constant, ...]
+    layer: str
+    parts: str
+    runtime: tuple[str, ...]
+
+
+def recurrent(op: Recurrent, at: Place, most: int = 0) -> Layer:
+    """Print a recurrent layer; matrices of up to ``most`` weights become straight-line code."""
+    form = _form(op, at, most)
+    x, copy = at.inputs[0].expression, _copy(op, at, _words(op, most) + op.units)
+    call = f"bitq_recur({form.layer}, {x}, {copy}, (int32_t *)({at.scratch}), {at.y});"
+    return Layer(op, form.constants, call, ("bitq_recur", *form.runtime))
+
+
+def scratch(op: Recurrent, inputs: Sequence[Operand], most: int = 0) -> int:
+    """Room for parts and state, and for a copy of one step of the caller's input, whose bytes are flipped."""
+    return step_scratch(op, inputs, most) + 4 * op.units
+
+
+def step(op: Recurrent, at: Place, state: str, most: int = 0) -> Layer:
+    """Print one step of a recurrent layer whose state and latest output are fields of the caller's ``state``."""
+    form = _form(op, at, most)
+    x, copy, output = at.inputs[0].expression, _copy(op, at, _words(op, most)), f"state->{state}_output"
+    parts = f"(int32_t *)({at.scratch})"
+    calls = (
+        f"{form.parts}({form.layer}, {x}, {copy}, {output}, {parts});",
+        f"bitq_{op.cell}({form.layer}, {parts}, state->{state}, {output});",
+        f"bitq_concat({output}, 0, 1, {op.units}, {at.y}, {op.units});",
+    )
+    return Layer(op, form.constants, "\n    ".join(calls), ("bitq_concat", *form.runtime))
+
+
+def step_scratch(op: Recurrent, inputs: Sequence[Operand], most: int = 0) -> int:
+    """Room for the parts of one step, and for a copy of the caller's input."""
+    return 4 * _words(op, most) + (inputs[0].type.shape[-1] if inputs[0].flip else 0)
+
+
+def _form(op: Recurrent, at: Place, most: int) -> _Form:
     x = at.inputs[0]
     time = x.type.shape[1]
     require(op, time <= UINT16_MAX, f"a sequence of {time} steps", f"at most {UINT16_MAX}")
-    require(op, op.units <= UINT16_MAX, f"{op.units} units", f"at most {UINT16_MAX}")
-    apart = op.units if op.cell == "gru" else 0
-    state = _words(_rolled(op.state, apart))
-    constants, state_fields = linear_constants(state, f"{at.symbol}_state", byte_zero(op.out))
-    tables, input_fields = linear_constants(_words(op.input), f"{at.symbol}_input", x.zero, out_bytes=_ADDED)
-    constants += tables
+    require(op, _words(op, most) <= UINT16_MAX, f"{op.units} units", f"at most {UINT16_MAX} parts of gates")
+    before = Operand(TensorType((op.units,), op.out.dtype, op.out.scale), 0, "before")
+    step = Operand(TensorType((x.type.shape[-1],), x.type.dtype, x.type.scale, x.type.zero_point), x.flip, "x")
+    state, first = _rolled(_in_words(op.state, before), _apart(op)), _in_words(op.input, step)
+    runtime = (f"bitq_{op.cell}", *(["bitq_tanh"] if op.cell != "relu" else []))
+    if not _is_straight(op, most):
+        constants, fields = linear_constants(state, f"{at.symbol}_state", before.zero)
+        tables, more = linear_constants(first, f"{at.symbol}_input", step.zero, out_bytes=_ADDED)
+        layer: Fields = [
+            ("layer", nested(_fields(op, time, "bitq_matrices", most))),
+            ("state", nested(fields)),
+            ("input", nested(more)),
+            ("apart", _apart(op)),
+        ]
+        constants += [*tables, struct(f"{at.symbol}_layer", "bitq_recurrent_matrices", layer)]
+        kernels = [PACKINGS[weights.dtype.name].kernel for weights in op.matrices]
+        runtime += ("bitq_matrices", "bitq_dense", *kernels)
+        return _Form(tuple(constants), f"&{at.symbol}_layer.layer", "bitq_matrices", runtime)
+    sums = (op.kind.gates + (1 if _apart(op) else 0)) * op.units
+    one = straight.dense(state, Place(f"{at.symbol}_state", (before,), "parts", "NULL"))
+    two = straight.dense(first, Place(f"{at.symbol}_input", (step,), f"parts + {sums}", "NULL"))
+    name = f"{at.symbol}_parts"
+    constants = [*one.constants, *two.constants, _parts(op, name, one.call, two.call, sums)]
+    constants.append(struct(f"{at.symbol}_layer", "bitq_recurrent", _fields(op, time, name, most)))
+    return _Form(tuple(constants), f"&{at.symbol}_layer", name, runtime)
+
+
+def _fields(op: Recurrent, time: int, parts: str, most: int) -> Fields:
     steps = op.order(time)
-    fields: Fields = [
-        ("state", nested(state_fields)),
-        ("input", nested(input_fields)),
+    return [
+        ("parts", parts),
         ("cell", f"bitq_{op.cell}"),
+        ("inputs", op.input.weights.codes.shape[1]),
+        ("units", op.units),
+        ("words", _words(op, most)),
         ("first", steps[0]),
         ("steps", len(steps)),
-        ("apart", apart),
         ("fraction", op.fraction),
         ("cell_fraction", op.cell_fraction),
         ("shift", op.shift),
+        ("zero", byte_zero(op.out)),
         ("reverse", int(op.reverse)),
         ("whole", int(op.pick is None)),
-        ("zero", byte_zero(op.out)),
     ]
-    constants.append(struct(f"{at.symbol}_layer", "bitq_recurrent", fields))
-    kernels = [PACKINGS[weights.dtype.name].kernel for weights in op.matrices]
-    curve = ["bitq_tanh"] if op.cell != "relu" else []
-    return tuple(constants), ("bitq_step", "bitq_dense", f"bitq_{op.cell}", *curve, *kernels)
 
 
-def _copy(at: Place, words: int) -> str:
+def _parts(op: Recurrent, name: str, state: str, first: str, sums: int) -> Constant:
+    """Print the function that gives the parts of a step from straight-line code."""
+    rows, apart = op.kind.gates * op.units, _apart(op)
+    lines = [
+        f"static void {name}(const bitq_recurrent *layer, const uint8_t *x, uint8_t *copy, const uint8_t *before,",
+        f"{' ' * (len(name) + 13)}int32_t *parts)",
+        "{",
+        "    (void)layer;",
+        "    (void)copy;",
+        f"    {state}",
+        f"    {first}",
+        f"    for (uint32_t i = 0; i < {rows - apart}u; ++i) {{",
+        f"        parts[i + {apart}u] += parts[i + {sums}u];",
+        "    }",
+        f"    for (uint32_t i = {rows}u; i < {sums}u; ++i) {{",
+        f"        parts[i] = parts[i + {sums - apart}u];",
+        "    }",
+        "}",
+        "",
+    ]
+    if not apart:
+        del lines[10:13]
+    return Constant(name, "\n".join(lines), 0)
+
+
+def _copy(op: Recurrent, at: Place, words: int) -> str:
     return f"(uint8_t *)({at.scratch} + {words})" if at.inputs[0].flip else "NULL"
 
 
-def _words_of_parts(op: Recurrent) -> int:
-    return (op.kind.gates + (op.cell == "gru")) * op.units
+def _is_straight(op: Recurrent, most: int) -> bool:
+    return all(straight.covers(part) and part.weights.codes.size <= most for part in (op.input, op.state))
 
 
-def _words(part: Dense) -> Dense:
-    """Return a matrix whose parts are held in words."""
-    return replace(part, out=replace(part.out, dtype=INT32))
+def _apart(op: Recurrent) -> int:
+    """Return how much later the parts of the input begin than those of the state."""
+    return op.units if op.cell == "gru" else 0
+
+
+def _words(op: Recurrent, most: int) -> int:
+    """Return the numbers that a step needs for its parts."""
+    rows = op.kind.gates * op.units
+    return rows + _apart(op) + (rows if _is_straight(op, most) else 0)
+
+
+def _in_words(part: Dense, x: Operand) -> Dense:
+    """Return a matrix whose parts are held in words; where they cannot leave their limits, without a clamp."""
+    assert part.rescale is not None
+    rescale = replace(part.rescale, low=INT32.low, high=INT32.high)
+    ends = [rescale.apply(end) for end in part.accumulators(x.type)[0][:2]]
+    inside = all(bool((np.abs(end) <= PART).all()) for end in ends)
+    limits = rescale if inside and (part.rescale.low, part.rescale.high) == (-PART, PART) else part.rescale
+    return replace(part, out=replace(part.out, dtype=INT32), rescale=limits)
 
 
 def _rolled(part: Dense, rows: int) -> Dense:

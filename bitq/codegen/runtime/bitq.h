@@ -85,24 +85,35 @@ typedef struct {
 
 typedef struct bitq_recurrent bitq_recurrent;
 
-/* One step of a recurrent cell: from the parts of its gates to its state and its output. A part is within
- * -32767..32767 and stands for part / 2^fraction; parts holds the sums of both matrices, gate by gate. */
+/* The parts of all gates at one step, of both matrices, from a step of the input and the output before. A part is
+ * within -32767..32767 and stands for part / 2^fraction. copy: as in bitq_dense. */
+typedef void bitq_parts(const bitq_recurrent *layer, const uint8_t *x, uint8_t *copy, const uint8_t *before,
+                        int32_t *parts);
+
+/* One step of a recurrent cell: from the parts of its gates to its state and its output. */
 typedef void bitq_cell(const bitq_recurrent *layer, const int32_t *parts, int32_t *state, uint8_t *y);
 
 struct bitq_recurrent {
-    bitq_linear state; /* reads the output of the step before */
-    bitq_linear input;
+    bitq_parts *parts;
     bitq_cell *cell;
-    uint16_t first; /* step */
-    uint16_t steps;
-    uint16_t apart; /* numbers between the parts of the state and those of the input that are added to them */
+    uint16_t inputs, units;
+    uint16_t words; /* that parts take */
+    uint16_t first, steps; /* the first step, and how many */
     uint8_t fraction;
     uint8_t cell_fraction; /* of the cell of an LSTM */
     uint8_t shift; /* from the result of the cell to its output */
+    uint8_t zero; /* the byte that stands for 0 in the output */
     uint8_t reverse; /* 1: from later steps to earlier ones */
     uint8_t whole; /* 1: the output of every step is kept, 0: that of the last one */
-    uint8_t zero; /* the byte that stands for 0 in the output */
 };
+
+/* A recurrent layer with its matrices. */
+typedef struct {
+    bitq_recurrent layer; /* with bitq_matrices */
+    bitq_linear state; /* reads the output of the step before */
+    bitq_linear input; /* its parts are added to those of the state */
+    uint32_t apart; /* numbers between the first parts of the state and the first ones of the input */
+} bitq_recurrent_matrices;
 
 /* Adds inputs to two groups of 256 buckets by the weights of those groups. */
 typedef void bitq_fill_kernel(const uint8_t *weights, const uint8_t *x, uint32_t inputs, uint32_t *buckets);
@@ -181,18 +192,17 @@ void bitq_max_pool(const bitq_window *window, const uint8_t *x, uint8_t *y);
 void bitq_average(const bitq_window *window, const bitq_rescale *rescale, const uint8_t *x, void *y);
 int32_t bitq_squared_error(const uint8_t *first, uint32_t flip, const uint8_t *second, uint32_t other_flip,
                            uint32_t count);
-/* copy: as in bitq_dense; parts: room for the parts of all gates; state: one number per unit. */
-void bitq_step(const bitq_recurrent *layer, const uint8_t *x, uint8_t *copy, int32_t *parts, int32_t *state,
-               const uint8_t *before, uint8_t *y);
 /* work: room for parts and state. */
 void bitq_recur(const bitq_recurrent *layer, const uint8_t *x, uint8_t *copy, int32_t *work, uint8_t *y);
+bitq_parts bitq_matrices;
 uint32_t bitq_slide(int8_t *window, uint16_t *filled, const int16_t *sample, uint32_t channels, uint32_t length,
                     uint32_t stride);
 bitq_cell bitq_rnn;
 bitq_cell bitq_relu;
 bitq_cell bitq_gru;
 bitq_cell bitq_lstm;
-int32_t bitq_tanh(int32_t value, uint32_t fraction);
+/* value: in steps of 1/16384. Returns steps of 1/32767. */
+int32_t bitq_tanh(int32_t value);
 int32_t bitq_argmax(const int32_t *x, uint32_t count);
 int32_t bitq_argmax_bytes(const uint8_t *x, uint32_t count, uint32_t flip);
 
@@ -230,16 +240,17 @@ static inline int32_t bitq_times(int32_t gate, int32_t value)
     return bitq_floor_shift(gate * value + 16384, 15);
 }
 
-static inline int32_t bitq_sigmoid(int32_t value, uint32_t fraction)
+/* (1 + tanh(value / 2)) / 2; value: in steps of 1/8192. Returns steps of 1/32768. */
+static inline int32_t bitq_sigmoid(int32_t value)
 {
-    return bitq_floor_shift(32768 + bitq_tanh(value, fraction + 1u), 1);
+    return bitq_floor_shift(32768 + bitq_tanh(value), 1);
 }
 
 /* The result of a cell as an activation: in steps of 2^shift, rounded half up. */
-static inline uint8_t bitq_output(const bitq_recurrent *layer, int32_t result)
+static inline uint8_t bitq_output(int32_t result, uint32_t shift, int32_t zero)
 {
-    const int32_t half = (int32_t)((UINT32_C(1) << layer->shift) >> 1);
-    int32_t value = bitq_floor_shift(result + half, layer->shift) + (int32_t)layer->zero;
+    const int32_t half = (int32_t)((UINT32_C(1) << shift) >> 1);
+    int32_t value = bitq_floor_shift(result + half, shift) + zero;
     if (value < 0) {
         value = 0;
     }

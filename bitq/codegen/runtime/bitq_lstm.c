@@ -3,16 +3,18 @@
 /* c = f * c + i * g, h = o * tanh(c), from i, f, g, o. */
 void bitq_lstm(const bitq_recurrent *layer, const int32_t *parts, int32_t *state, uint8_t *y)
 {
-    const uint32_t units = layer->state.inputs;
-    const uint32_t fraction = layer->fraction;
+    const uint32_t units = layer->units;
+    const uint32_t shift = layer->shift;
+    const int32_t zero = layer->zero;
+    const int32_t scale = (int32_t)(UINT32_C(8192) >> layer->fraction);
+    const int32_t cell_scale = (int32_t)(UINT32_C(16384) >> layer->cell_fraction);
+    const uint32_t narrow = 15u - layer->cell_fraction;
     for (uint32_t i = 0; i < units; ++i) {
-        const int32_t *const part = &parts[i];
-        const int32_t take = bitq_sigmoid(part[0], fraction);
-        const int32_t keep = bitq_sigmoid(part[units], fraction);
-        const int32_t new = bitq_tanh(part[2u * units], fraction);
-        const int32_t give = bitq_sigmoid(part[3u * units], fraction);
-        const int32_t added = bitq_floor_shift(take * new, 15u - layer->cell_fraction);
-        int32_t cell = bitq_floor_shift(keep * state[i] + added + 16384, 15);
+        const int32_t take = bitq_sigmoid(parts[i] * scale);
+        const int32_t keep = bitq_sigmoid(parts[units + i] * scale);
+        const int32_t new = bitq_tanh(2 * parts[2u * units + i] * scale);
+        const int32_t give = bitq_sigmoid(parts[3u * units + i] * scale);
+        int32_t cell = bitq_floor_shift(keep * state[i] + bitq_floor_shift(take * new, narrow) + 16384, 15);
         if (cell > 32767) {
             cell = 32767;
         }
@@ -20,6 +22,6 @@ void bitq_lstm(const bitq_recurrent *layer, const int32_t *parts, int32_t *state
             cell = -32767;
         }
         state[i] = cell;
-        y[i] = bitq_output(layer, bitq_times(give, bitq_tanh(cell, layer->cell_fraction)));
+        y[i] = bitq_output(bitq_times(give, bitq_tanh(cell * cell_scale)), shift, zero);
     }
 }

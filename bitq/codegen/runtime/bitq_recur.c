@@ -6,19 +6,20 @@
  */
 void bitq_recur(const bitq_recurrent *layer, const uint8_t *x, uint8_t *copy, int32_t *work, uint8_t *y)
 {
-    const uint32_t inputs = layer->input.inputs;
-    const uint32_t units = layer->state.inputs;
+    const uint32_t inputs = layer->inputs;
+    const uint32_t units = layer->units;
     const uint32_t skip = layer->whole != 0u ? units : 0u;
-    int32_t *const state = work + (layer->state.outputs + layer->apart);
+    int32_t *const state = work + layer->words;
     uint32_t place = layer->first;
-    const uint8_t *before = y + place * skip;
+    uint8_t *h = y + place * skip;
     for (uint32_t i = 0; i < units; ++i) {
         state[i] = 0;
-        y[place * skip + i] = layer->zero;
+        h[i] = layer->zero;
     }
     for (uint32_t left = layer->steps; left != 0u; --left) {
-        bitq_step(layer, x + place * inputs, copy, work, state, before, y + place * skip);
-        before = y + place * skip;
+        layer->parts(layer, x + place * inputs, copy, h, work);
+        h = y + place * skip;
+        layer->cell(layer, work, state, h);
         place = layer->reverse != 0u ? place - 1u : place + 1u;
     }
 }

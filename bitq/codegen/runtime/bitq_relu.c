@@ -4,7 +4,7 @@
 void bitq_relu(const bitq_recurrent *layer, const int32_t *parts, int32_t *state, uint8_t *y)
 {
     (void)state;
-    for (uint32_t i = 0; i < layer->state.inputs; ++i) {
-        y[i] = bitq_output(layer, parts[i]);
+    for (uint32_t i = 0; i < layer->units; ++i) {
+        y[i] = bitq_output(parts[i], layer->shift, layer->zero);
     }
 }

@@ -8,20 +8,16 @@ static const int16_t curve[65] = {
     32624, 32641, 32656, 32669, 32680, 32690, 32699, 32707, 32714, 32720, 32726, 32731, 32735, 32739, 32742, 32745,
 };
 
-/* tanh(value / 2^fraction) in steps of 1/32767, linear between the entries of the table; |value| is below 2^31. */
-int32_t bitq_tanh(int32_t value, uint32_t fraction)
+/* Linear between the entries of the table. */
+int32_t bitq_tanh(int32_t value)
 {
-    const uint32_t shift = fraction - 4u;
-    const uint32_t most = (UINT32_C(4) << fraction) - 1u;
     uint32_t size = value < 0 ? 0u - (uint32_t)value : (uint32_t)value;
     const int16_t *at;
-    int32_t slope;
     int32_t result;
-    if (size > most) {
-        size = most;
+    if (size > 65535u) {
+        size = 65535u;
     }
-    at = &curve[size >> shift];
-    slope = (at[1] - at[0]) * (int32_t)(size & ((UINT32_C(1) << shift) - 1u));
-    result = at[0] + bitq_floor_shift(slope + (int32_t)((UINT32_C(1) << shift) >> 1), shift);
+    at = &curve[size >> 10];
+    result = at[0] + bitq_floor_shift((at[1] - at[0]) * (int32_t)(size & 1023u) + 512, 10);
     return value < 0 ? -result : result;
 }
