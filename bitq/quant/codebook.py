@@ -36,9 +36,17 @@ class Codebook:
         return self.dtype.bits
 
     def nearest(self, u: Tensor) -> Tensor:
-        """Return the code nearest to ``u = w / scale``, as floats; a value midway goes up, so sign(0) = +1."""
-        step, low = self.dtype.step, self.lowest
-        return torch.floor((u - low) / step + 0.5).mul_(step).add_(low).clamp_(low, self.dtype.high)
+        """Return the code nearest to ``u = w / scale``, as floats; a value midway goes up, so that 0 becomes +1."""
+        if self.bits == 1:
+            return torch.copysign(u.new_ones(()), u)
+        step, odd = self.dtype.step, self.dtype.step - 1
+        codes = torch.mul(u, 1 / step) if odd else u + 0.5
+        codes.floor_()
+        return (codes.mul_(step).add_(odd) if odd else codes).clamp_(self.lowest, self.dtype.high)
+
+    def project(self, w: Tensor, scale: Tensor) -> Tensor:
+        """Return the codeword nearest to each weight, ``code · scale``; this runs once or twice in every step."""
+        return torch.copysign(scale, w) if self.bits == 1 else self.nearest(w / scale).mul_(scale)
 
     @property
     def lowest(self) -> int:

@@ -8,10 +8,13 @@ from bitq.core.errors import ConfigError
 from bitq.core.fields import choice, number
 from bitq.core.registry import Registry
 
-FORWARDS = ("float", "ste", "ste_clip", "dorefa", "binaryrelax", "parq")
+FORWARDS = ("float", "ste", "ste_clip", "dorefa", "binaryrelax", "parq", "continuation")
 REGULARIZERS = ("none", "hq", "msqe", "l1", "dampen", "double_well", "cosine", "sin")
 SCHEDULES = ("constant", "linear", "exponential", "cosine", "sigmoid", "step", "learned", "paced")
 SCALES = ("none", "tensor", "channel", "gate", "absmean", "median", "pow2", "dorefa", "learned")
+ROUNDINGS = ("nearest", "adaround")
+POLISHES = ("none", "tune", "flips")
+GAINS = ("free", "pow2")
 FREEZES = ("none", "progressive", "all", "oscillation")
 
 
@@ -35,6 +38,7 @@ class MethodConfig:
         flip_target: share of codes that ``paced`` lets change per hundredth of the training, at its start; the target
             falls linearly to zero at ``freeze_start``.
         scale: where the scale comes from (`bitq.quant.scales`).
+        tune_scales: whether scales learn on once all codes are frozen; where no batch norm follows, they matter.
         clip: clamp the real weights to the range of the codebook after each step (scales that do not follow the
             weights only, since those would shrink with them).
         warmup: fraction trained with float weights first (every forward but ``float``).
@@ -44,6 +48,13 @@ class MethodConfig:
         freeze_end: when the last weight is frozen (``progressive`` and ``oscillation``).
         flip_limit: oscillations per step from which on a weight is fixed (``oscillation``); four times as many are
             allowed at ``freeze_start``.
+        rounding: of what is still free at the end: to the ``nearest`` codeword, or chosen layer by layer so that the
+            layer's output on training rows stays as it was (``adaround``, `bitq.quant.adaround`).
+        polish: what the last epochs do on the integer model, codes fixed, integers simulated (`bitq.train.polish`):
+            ``tune`` trains its biases and multipliers, ``flips`` also searches over single codes.
+        polish_epochs: of the training's epochs, for the polish.
+        flip_rounds: of the search over codes.
+        gains: ``pow2`` holds the multipliers of the integer model to powers of two while they are polished.
         reestimate: training rows for the re-estimation of batch-norm statistics at the end; 0 leaves it out.
     """
 
@@ -55,12 +66,18 @@ class MethodConfig:
     log_weight: float = number(0.1, 1e-6, 1e6)
     flip_target: float = number(0.05, 1e-5, 1.0)
     scale: str = choice("tensor", SCALES)
+    tune_scales: bool = False
     clip: bool = False
     warmup: float = number(0.0, 0.0, 0.9)
     freeze: str = choice("progressive", FREEZES)
     freeze_start: float = number(0.7, 0.0, 1.0)
     freeze_end: float = number(0.925, 0.0, 1.0)
     flip_limit: float = number(0.01, 0.0, 1.0, "per step")
+    rounding: str = choice("nearest", ROUNDINGS)
+    polish: str = choice("none", POLISHES)
+    polish_epochs: int = number(1, 1, 10_000, "epochs")
+    flip_rounds: int = number(30, 1, 100_000, "rounds")
+    gains: str = choice("free", GAINS)
     reestimate: int = number(8000, 0, 10_000_000, "rows")
 
     def check(self, path: str) -> None:
@@ -77,6 +94,10 @@ class MethodConfig:
         real = self.forward == "float"
         if self.warmup:
             need("warmup", f"{self.warmup:g}", not real, f"{path}.forward other than float, which is float anyway")
+        if self.gains == "pow2":
+            need("gains", "pow2", self.polish != "none", f"{path}.polish tune or flips, which trains them")
+        if self.rounding == "adaround":
+            need("rounding", "adaround", real, f"{path}.forward=float, not {self.forward}")
         if self.forward == "dorefa":
             need("forward", "dorefa", self.regularizer == "none", f"{path}.regularizer=none, not {self.regularizer}")
             whole = self.freeze in ("none", "all")

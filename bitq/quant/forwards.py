@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bitq.quant.codebook import Codebook
 from bitq.quant.learned import inside
-from bitq.quant.regularizers import middle
+from bitq.quant.regularizers import local, middle
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Moment:
         return min(1.0, self.progress / self.freeze_start) if self.freeze_start else 1.0
 
 
-OfWeights = Callable[[Tensor, Tensor, Codebook], Tensor]
-"""A function of latent weights, scale and codebook."""
+Map = Callable[[Tensor, Tensor, Codebook, Moment], Tensor]
+"""A function of latent weights, scale, codebook and moment."""
 
 
 def quotient(w: Tensor, scale: Tensor, book: Codebook) -> Tensor:
@@ -57,17 +57,17 @@ class Forward:
         place: where a weight lies among the codes, which decides its code.
     """
 
-    value: Callable[[Tensor, Tensor, Codebook, Moment], Tensor]
-    slope: OfWeights | None = None
-    place: OfWeights = quotient
+    value: Map
+    slope: Map | None = None
+    place: Callable[[Tensor, Tensor, Codebook], Tensor] = quotient
 
 
 def ste(w: Tensor, scale: Tensor, book: Codebook, moment: Moment) -> Tensor:
     """The nearest codeword: ``scale · Q(w / scale)``."""
-    return book.nearest(w / scale).mul_(scale)
+    return book.project(w, scale)
 
 
-def within(w: Tensor, scale: Tensor, book: Codebook) -> Tensor:
+def within(w: Tensor, scale: Tensor, book: Codebook, moment: Moment) -> Tensor:
     """1 inside the range of the codebook, else 0: the slope of a clipped straight-through gradient."""
     return inside(w / scale, book)
 
@@ -103,6 +103,28 @@ def parq(w: Tensor, scale: Tensor, book: Codebook, moment: Moment) -> Tensor:
     return u.sub_(centre).div_(rho).clamp_(-half, half).add_(centre).mul_(scale)
 
 
+def continuation(w: Tensor, scale: Tensor, book: Codebook, moment: Moment) -> Tensor:
+    """``c + (D/2) · tanh(β v)`` around the middle c of the two neighbouring codewords, D apart, then the nearer one.
+
+    β = 100^approach: the steps of the quantizer grow steep while the network learns through them (Gong et al.,
+    "Differentiable soft quantization", ICCV 2019, arXiv:1908.05033, eq. 4 without its normalization).
+    """
+    if moment.approach >= 1.0:
+        return ste(w, scale, book, moment)
+    u, half = w / scale, book.dtype.step / 2
+    centre = middle(u, book)
+    return torch.tanh_(local(u, book).mul_(100.0**moment.approach)).mul_(half).add_(centre).mul_(scale)
+
+
+def continuation_slope(w: Tensor, scale: Tensor, book: Codebook, moment: Moment) -> Tensor:
+    """The derivative of `continuation`, ``β (1 − tanh² βv)``; 0 once it has become steps."""
+    if moment.approach >= 1.0:
+        return torch.zeros_like(w)
+    steep = 100.0**moment.approach
+    bent = torch.tanh_(local(w / scale, book).mul_(steep))
+    return (1.0 - bent * bent).mul_(steep)
+
+
 def tanh_place(w: Tensor, scale: Tensor, book: Codebook) -> Tensor:
     """``tanh w / max|tanh w|`` in codes: the weights of DoReFa-Net fill the range; one bit has only the sign."""
     if book.bits == 1:
@@ -116,7 +138,7 @@ def dorefa(w: Tensor, scale: Tensor, book: Codebook, moment: Moment) -> Tensor:
     return book.nearest(tanh_place(w, scale, book)).mul_(scale)
 
 
-def tanh_slope(w: Tensor, scale: Tensor, book: Codebook) -> Tensor:
+def tanh_slope(w: Tensor, scale: Tensor, book: Codebook, moment: Moment) -> Tensor:
     """The derivative of ``scale · tanh_place``, its maximum taken as constant."""
     if book.bits == 1:
         return torch.ones_like(w)
@@ -134,5 +156,6 @@ FORWARDS: dict[str, Forward] = {
     "dorefa": Forward(dorefa, slope=tanh_slope, place=tanh_place),
     "binaryrelax": Forward(binaryrelax),
     "parq": Forward(parq),
+    "continuation": Forward(continuation, slope=continuation_slope),
 }
 """By name in a method's config; ``float`` has no entry, its network sees the latent weights themselves."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bitq.quant.codebook import Codebook
 from bitq.quant.config import MethodConfig
-from bitq.quant.forwards import FORWARDS, Moment, quotient
+from bitq.quant.forwards import FORWARDS, Moment, quotient, ste
 from bitq.quant.learned import LearnedScale
 from bitq.quant.oscillation import Oscillation
 from bitq.quant.regularizers import Regularizer, local
@@ -38,6 +38,8 @@ class Matrix:
         book: its codebook.
         parameter: the parameter, which keeps its identity throughout.
         learned: its scale, where the method learns it.
+        tuned: its scale as a parameter that learns once all codes are frozen, where the method wants that.
+        done: whether every weight is frozen.
         coarse: whether it has fewer than 8 bits; pull, clipping and early freezing are for these alone.
         first_scale: mean scale at the start.
         last_codes: codes when flips were last counted.
@@ -56,11 +58,15 @@ class Matrix:
         self._fixed_scale: Tensor | None = None
         self._frozen: Tensor | None = None
         self._target: Tensor | None = None
+        self._projected: Tensor | None = None
+        self._moment = Moment(0.0, 1.0)
         self.learned: LearnedScale | None = None
         if self.coarse and method.scale == "learned":
             self.learned = LearnedScale(self.scale(), book)
         if self.coarse and method.scale in FIXED:
             self._fixed_scale = self.scale()
+        self.tuned = nn.Parameter(self.scale().clone()) if self.coarse and method.tune_scales else None
+        self.done = False
         self.first_scale = float(self.scale().mean())
         self.last_codes = self.codes()
         watch = self.coarse and method.freeze == "oscillation"
@@ -70,11 +76,6 @@ class Matrix:
     def data(self) -> Tensor:
         """The latent weights."""
         return self.parameter.data if self._latent is None else self._latent
-
-    @property
-    def done(self) -> bool:
-        """Whether every weight is frozen."""
-        return not self.parameter.requires_grad
 
     def scale(self) -> Tensor:
         """Return the present scale, shaped to broadcast over the weights."""
@@ -95,13 +96,20 @@ class Matrix:
 
     def show(self, moment: Moment) -> None:
         """Set the latent weights aside and let the network see the forward map of them."""
+        if self.done and self.tuned is not None and self._target is not None:
+            self._rescale(self.tuned.data)
         if self._forward is None or self._latent is not None or self.done:
             return
-        seen = self._forward.value(self.parameter.data, self.scale(), self.book, moment)
+        seen, self._projected, self._moment = self._projected, None, moment
+        if seen is None:
+            seen = self._forward.value(self.parameter.data, self.scale(), self.book, moment)
         self._latent, self.parameter.data = self.parameter.data, seen
 
     def hide(self) -> None:
         """Put the latent weights back, for the optimizer to update them, and bring the gradient to them."""
+        if self.done and self.tuned is not None and self.parameter.grad is not None:
+            slope = self.parameter.grad.mul_(self.codes())
+            self.tuned.grad, self.parameter.grad = slope.sum_to_size(self.tuned.shape), None
         if self._latent is None:
             return
         gradient = self.parameter.grad
@@ -109,12 +117,18 @@ class Matrix:
             if self.learned is not None and self._fixed_scale is None:
                 self.learned.learn(self._latent, gradient)
             if self._forward.slope is not None:
-                gradient.mul_(self._forward.slope(self._latent, self.scale(), self.book))
+                gradient.mul_(self._forward.slope(self._latent, self.scale(), self.book, self._moment))
         self.parameter.data, self._latent = self._latent, None
 
     def pull(self, regularizer: Regularizer, amount: float) -> None:
         """Move the weights by one decoupled step of the regularizer, never past the codeword."""
         scale = self.scale()
+        if regularizer.linear:
+            target = self.book.project(self.data, scale)
+            self.data.lerp_(target, amount)
+            if self.book.bits == 1 and self._forward is not None and self._forward.value is ste:
+                self._projected = target  # neither a sign nor mean|w| has changed
+            return
         v = local(self.data / scale, self.book)
         half = self.book.dtype.step / 2
         force = regularizer.force(v)
@@ -147,6 +161,10 @@ class Matrix:
         near |= tolerance >= 1.0
         self._fix(near, codes)
 
+    def fix(self, codes: Tensor) -> None:
+        """Fix every weight at the given code, for good."""
+        self._fix(torch.ones_like(codes, dtype=torch.bool), codes)
+
     def watch(self) -> None:
         """Count one step's oscillations, where the method freezes by them."""
         if self._oscillation is not None:
@@ -158,6 +176,7 @@ class Matrix:
             self._fix(self._oscillation.frequency > limit, self.book.nearest(self._oscillation.mean_code))
 
     def _fix(self, chosen: Tensor, codes: Tensor) -> None:
+        self._projected = None
         self._fixed_scale = self.scale().clone()
         target = codes * self._fixed_scale
         if self._frozen is not None and self._target is not None:
@@ -166,8 +185,21 @@ class Matrix:
         self._frozen, self._target = chosen, target
         self.hold()
         if bool(chosen.all()):
-            self.parameter.requires_grad = False
+            self.done = True
             self.parameter.grad = None
+            if self.tuned is None:
+                self.parameter.requires_grad = False
+            else:
+                self.tuned.data.copy_(self._fixed_scale)
+
+    def _rescale(self, scale: Tensor) -> None:
+        """Give frozen weights another scale, at least a hundredth of what it was."""
+        assert self._fixed_scale is not None
+        assert self._target is not None
+        scale = torch.maximum(scale, 0.01 * self._fixed_scale)
+        self._target = self._target.div_(self._fixed_scale).round_().mul_(scale)
+        self._fixed_scale = scale.clone()
+        self.parameter.data.copy_(self._target)
 
     def hold(self) -> None:
         """Put frozen weights back to their codeword."""

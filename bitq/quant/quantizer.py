@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from bitq.core.errors import ConfigError, TrainingError
+from bitq.quant.adaround import adaround
 from bitq.quant.config import MethodConfig
 from bitq.quant.convergence import measure
 from bitq.quant.feedback import FEEDBACKS, Feedback
@@ -81,8 +82,8 @@ class Quantizer:
         for matrix in self._matrices:
             if id(matrix.parameter) not in groups:
                 raise ConfigError(f"the optimizer does not update {matrix.name}, which the policy quantizes.")
-            if matrix.learned is not None:
-                groups[id(matrix.parameter)]["params"].append(matrix.learned.parameter)
+            beside = (matrix.learned.parameter if matrix.learned is not None else None, matrix.tuned)
+            groups[id(matrix.parameter)]["params"].extend(scale for scale in beside if scale is not None)
         self._groups = groups
         self._total = total_steps
         if self.method.schedule in FEEDBACKS:
@@ -198,17 +199,26 @@ class Quantizer:
         """Return ``w / scale`` of every matrix, flat, for histograms."""
         return {m.name: m.place().flatten().float().cpu().numpy() for m in self._matrices}
 
-    def finish(self) -> QuantizedModel:
+    def finish(self, calibration: Tensor | None = None) -> QuantizedModel:
         """Round every weight, remove all traces from the model, and hand over the codes.
+
+        Args:
+            calibration: real inputs ``(n, *shape)``, some hundred training rows; methods with
+                ``rounding: adaround`` cannot do without.
 
         Raises:
             TrainingError: it was called before, or a weight is not finite.
+            ConfigError: the method needs calibration rows.
         """
         if self._finished:
             raise TrainingError("the quantizer is finished already; it rounds once.")
         for matrix in self._matrices:
             if not bool(torch.isfinite(matrix.data).all()):
                 raise TrainingError(f"{matrix.name} holds values that are not finite: the training diverged.")
+        if self.method.rounding == "adaround":
+            if calibration is None:
+                raise ConfigError("rounding 'adaround' reconstructs outputs: call finish(rows) with training inputs.")
+            adaround(self.model, [matrix for matrix in self._matrices if not matrix.done], calibration)
         self._finished = True
         for hook in self._hooks:
             hook.remove()

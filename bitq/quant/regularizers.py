@@ -34,7 +34,7 @@ def local(u: Tensor, book: Codebook) -> Tensor:
 
 def side(v: Tensor) -> Tensor:
     """Return the nearer codeword of v, −1 or +1; the midpoint goes up."""
-    return torch.where(v < 0, -1.0, 1.0)
+    return torch.copysign(v.new_ones(()), v)
 
 
 def hq(v: Tensor) -> Tensor:
@@ -111,16 +111,18 @@ class Regularizer:
         smooth: whether R has a derivative at the midpoint.
         gentle: whether |R'| never exceeds the distance to the codeword, so that half a step cannot pass it; the steps
             of the others are cut there.
+        linear: whether R' is the distance to the codeword everywhere, so that a step interpolates towards it.
     """
 
     force: Force
     smooth: bool
     gentle: bool = False
+    linear: bool = False
 
 
 REGULARIZERS: dict[str, Regularizer] = {
     "hq": Regularizer(hq, smooth=True, gentle=True),
-    "msqe": Regularizer(msqe, smooth=False, gentle=True),
+    "msqe": Regularizer(msqe, smooth=False, gentle=True, linear=True),
     "l1": Regularizer(l1, smooth=False),
     "dampen": Regularizer(dampen, smooth=False, gentle=True),
     "double_well": Regularizer(double_well, smooth=True),

@@ -36,7 +36,7 @@ def test_parq_begins_as_the_identity_inside_the_range_and_clips_outside(book):
     )
 
 
-@pytest.mark.parametrize("name", ["parq", "binaryrelax"])
+@pytest.mark.parametrize("name", ["parq", "binaryrelax", "continuation"])
 @COARSE
 def test_a_relaxed_map_is_monotone_and_comes_nearer_to_the_codebook(name, book):
     w = torch.linspace(-book.dtype.high, book.dtype.high, 203)[None]
@@ -65,11 +65,32 @@ def test_binaryrelax_worked_by_hand():
 
 
 @COARSE
+def test_continuation_has_the_gradient_of_its_map(book):
+    torch.manual_seed(0)
+    w = torch.randn(5, 7, dtype=torch.float64, requires_grad=True)
+    scale, moment = torch.full((1, 1), 0.3, dtype=torch.float64), Moment(0.25, 1.0)
+    u, step = w / scale, book.dtype.step
+    low = (book.lowest + step * ((u.detach() - book.lowest) / step).floor()).clamp(
+        book.lowest, book.dtype.high - step
+    )
+    value = scale * (low + step / 2 + step / 2 * torch.tanh(100**0.25 * (u - low - step / 2) / (step / 2)))
+    assert torch.allclose(FORWARDS["continuation"].value(w.detach(), scale, book, moment), value.detach())
+    value.sum().backward()
+    assert torch.allclose(FORWARDS["continuation"].slope(w.detach(), scale, book, moment), w.grad)
+
+
+def test_continuation_worked_by_hand():
+    assert seen("continuation", [0.5, -2.0], CODEBOOKS["bipolar"], 0.0).tolist() == pytest.approx(
+        [0.46212, -0.96403], abs=1e-5
+    )
+
+
+@COARSE
 def test_dorefa_has_the_gradient_of_its_transform(book):
     torch.manual_seed(0)
     w = torch.randn(5, 7, dtype=torch.float64, requires_grad=True)
     scale, upstream = torch.full((1, 1), 0.3, dtype=torch.float64), torch.randn(5, 7, dtype=torch.float64)
-    slope = FORWARDS["dorefa"].slope(w.detach(), scale, book)
+    slope = FORWARDS["dorefa"].slope(w.detach(), scale, book, Moment(0.5, 1.0))
     if book.bits == 1:
         assert torch.equal(slope, torch.ones_like(slope))
         return

@@ -207,13 +207,13 @@ def test_all_codes_are_frozen_from_the_start_of_freezing():
     model = network()
     quantizer = Quantizer(model, {"*": "bipolar"}, METHODS["ste_msqe"])
     optimizer = train(model, quantizer, steps=45)
-    weights = {n: w.clone() for n, w in matrices(model).items()}
+    codes = {n: w.sign() for n, w in matrices(model).items()}
     biases = model[3].bias.detach().clone()
     for _ in range(15):
         optimizer.zero_grad()
         loss_of(model).backward()
         optimizer.step()
-    assert all(torch.equal(w, weights[n]) for n, w in matrices(model).items())
+    assert all(torch.equal(w.sign(), codes[n]) for n, w in matrices(model).items())
     assert not torch.equal(model[3].bias, biases)
 
 
@@ -363,3 +363,32 @@ def test_an_optimizer_that_calls_several_times_per_step_gets_there_too():
     assert len(seen) > 5
     assert set(seen) == {1}
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("scale", ["tensor", "channel"])
+@pytest.mark.parametrize("book", ["bipolar", "odd2"])
+def test_scales_learn_on_by_their_own_gradient_once_codes_are_frozen(book, scale):
+    method = replace(STE, scale=scale, freeze="all", freeze_start=0.5, tune_scales=True)
+    model = network()
+    quantizer = Quantizer(model, {"3.weight": book}, method)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    quantizer.attach(optimizer, 4)
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss_of(model).backward()
+        optimizer.step()
+    frozen = model[3].weight.detach().clone()
+    unit = frozen.abs().reshape(1 if scale == "tensor" else 3, -1).amin(1, keepdim=True)  # some weight has code ±1
+    codes, twin = (frozen / unit).round(), network()
+    twin.load_state_dict(model.state_dict())
+    apart = nn.Parameter(unit.clone())
+    x, y = batch()
+    nn.functional.cross_entropy(torch.func.functional_call(twin, {"3.weight": codes * apart}, (x,)), y).backward()
+    optimizer.zero_grad()
+    loss_of(model).backward()
+    optimizer.step()
+    wanted = codes * (unit - 0.01 * apart.grad)
+    assert torch.allclose(model[3].weight, wanted, atol=1e-6)
+    assert not torch.allclose(model[3].weight, frozen)
+    rounded = quantizer.finish().weights["3.weight"]
+    assert np.array_equal(rounded.codes, codes.numpy())
