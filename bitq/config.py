@@ -141,6 +141,7 @@ class ExperimentConfig:
             self._check_trees()
         elif isinstance(self.train, TrainConfig) and self.train.epochs == 0:
             self._check_untrained(self.train)
+        self._check_polish()
         for key, name in [("experiment", self.experiment), *(("variants", v) for v in self.variants)]:
             if not name.isidentifier() or not name.isascii() or not name.islower() or len(name) > 24:
                 raise ConfigError(
@@ -153,6 +154,15 @@ class ExperimentConfig:
     def _check_trees(self) -> None:
         if self.search is not None:
             raise ConfigError("search: trees have no bits per matrix to search; vary model.budget_bytes with -m.")
+
+    def _check_polish(self) -> None:
+        if not (isinstance(self.quant, MethodConfig) and isinstance(self.train, TrainConfig)):
+            return
+        if self.quant.polish != "none" and 0 < self.train.epochs <= self.quant.polish_epochs:
+            raise ConfigError(
+                f"quant.polish_epochs: {self.quant.polish_epochs} of train.epochs={self.train.epochs} leave none for "
+                "training the weights; the polish takes the last epochs."
+            )
 
     def _check_untrained(self, train: TrainConfig) -> None:
         learning = [f"variants.{name}" for name, variant in self.variants.items() if variant.training == "method"]

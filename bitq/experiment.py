@@ -25,6 +25,7 @@ from bitq.ir.graph import Graph
 from bitq.lowering.heads import in_units, reconstruction_error
 from bitq.lowering.lower import lower
 from bitq.nn.config import MODELS
+from bitq.quant.config import MethodConfig
 from bitq.quant.policy import matrix_names, resolve
 from bitq.quant.quantizer import QuantizedModel, Quantizer
 from bitq.sim.simulate import evaluate
@@ -32,6 +33,7 @@ from bitq.train.checkpoint import load_weights
 from bitq.train.fit import EpochLog, Fitted, fit
 from bitq.train.inference import to_float
 from bitq.train.metrics import METRICS
+from bitq.train.polish import Polish, Rows, polish
 from bitq.train.tasks import answers
 from bitq.trees.config import ForestConfig
 
@@ -72,6 +74,7 @@ class Trained:
         validation: metric of the model to be delivered (integer graph, or float network) on validation.
         test: the same on test; None where the test split was not read.
         before: the metric on test of the network as trained, before rounding weights and activations.
+        rounded: the metric on test with rounded weights and activations in float.
         history: metrics per epoch.
         graph: the integer graph; None for float.
         histograms: ``weight / scale`` per matrix just before rounding.
@@ -84,6 +87,7 @@ class Trained:
     validation: float
     test: float | None
     before: float | None
+    rounded: float | None
     history: list[EpochLog]
     graph: Graph | None
     histograms: dict[str, NDArray[np.float32]]
@@ -110,6 +114,8 @@ def run_job(data: Dataset, job: Job) -> Trained:
     fitted = _after_training(data, job, variant) if variant.training == "ptq" else _trained(data, job, variant)
     model, weights = fitted.quantized.model, fitted.quantized.weights
     graph = lowered(data, fitted.quantized, f"{job.config.experiment}_{job.variant}") if weights else None
+    if graph is not None and _polish_epochs(job, variant):
+        graph = _polished(data, job, graph)
     files.write_bytes(job.weights_path(job.variant), save({k: v.contiguous() for k, v in model.state_dict().items()}))
     metric = METRICS[data.metric]
 
@@ -123,11 +129,18 @@ def run_job(data: Dataset, job: Job) -> Trained:
         score(data.val.x, data.val.y),
         score(data.test.x, data.test.y) if job.on_test else None,
         metric(data.test.y, fitted.before) if fitted.before is not None else None,
+        metric(data.test.y, fitted.after) if fitted.after is not None else None,
         fitted.history,
         graph,
         fitted.histograms,
         data.metric,
     )
+
+
+def needs_float_twin(job: Job) -> bool:
+    """Whether a training begins with the float network of the same seed, or learns from it."""
+    training = job.config.variants[job.variant].training
+    return training == "ptq" or (training == "method" and job.config.train.distill > 0)
 
 
 def check_variants(config: ExperimentConfig, data: Dataset) -> None:
@@ -141,6 +154,8 @@ def check_variants(config: ExperimentConfig, data: Dataset) -> None:
     if isinstance(config.model, ForestConfig):
         config.model.check_data(data.task, data.input.shape)
         return
+    if data.task != "classification" and config.quant.polish != "none":
+        raise ConfigError(f"quant.polish: polishes classifiers; set none for data.task={data.task}.")
     for name, variant in config.variants.items():
         model = build_model(config.of(name), data, config.seed)
         if variant.training == "float":
@@ -204,33 +219,62 @@ def lowered(data: Dataset, quantized: QuantizedModel, name: str, rows: int = CAL
 
 
 def _trained(data: Dataset, job: Job, variant: VariantConfig) -> Fitted:
-    method = job.config.quant if variant.training == "method" else None
+    quantized = variant.training == "method"
+    teacher = None
+    if quantized and job.config.train.distill:
+        teacher = _float_twin(data, replace(job, on_test=False)).quantized.model
+    train = job.config.train
     return fit(
         build_model(job.config, data, job.seed),
         data,
-        job.config.train,
+        replace(train, epochs=train.epochs - _polish_epochs(job, variant)),
         job.seed,
         policy=variant.policy or None,
-        method=method,
+        method=job.config.quant if quantized else None,
         on_test=job.on_test,
         on_epoch=lambda epoch, log: report((epoch, log)),
+        teacher=teacher,
     )
 
 
 def _after_training(data: Dataset, job: Job, variant: VariantConfig) -> Fitted:
-    """Round the float network of the same seed and settings; train it first where the run has no such variant."""
+    """Round the float network of the same seed and settings."""
+    twin = _float_twin(data, job)
+    quantizer = Quantizer(twin.quantized.model, variant.policy, named_method("ptq"))
+    histograms, quantized = quantizer.normalized(), quantizer.finish()
+    after = answers(quantized.model, data.test.x, data) if job.on_test else None
+    return replace(twin, quantized=quantized, histograms=histograms, after=after)
+
+
+def _float_twin(data: Dataset, job: Job) -> Fitted:
+    """Return the float network of the same seed and settings; train it where the run has none, or not yet."""
+    settings = job.config.variants[job.variant].settings
     others = job.config.variants.items()
-    base = next((n for n, o in others if (o.training, o.settings) == ("float", variant.settings)), None)
-    if base is not None and job.weights_path(base).is_file():
-        model = build_model(job.config, data, job.seed)
-        model.load_state_dict(load_file(job.weights_path(base)))
-        before = answers(model, data.test.x, data) if job.on_test else None
-        float_run = Fitted(QuantizedModel(model, {}), [], before, {})
-    else:
-        float_run = _trained(data, job, VariantConfig(training="float"))
-    quantizer = Quantizer(float_run.quantized.model, variant.policy, named_method("ptq"))
-    histograms = quantizer.normalized()
-    return replace(float_run, quantized=quantizer.finish(), histograms=histograms)
+    base = next((name for name, o in others if (o.training, o.settings) == ("float", settings)), None)
+    if base is None or not job.weights_path(base).is_file():
+        return _trained(data, job, VariantConfig(training="float"))
+    model = build_model(job.config, data, job.seed)
+    model.load_state_dict(load_file(job.weights_path(base)))
+    before = answers(model, data.test.x, data) if job.on_test else None
+    return Fitted(QuantizedModel(model, {}), [], before, {})
+
+
+def _polish_epochs(job: Job, variant: VariantConfig) -> int:
+    """Return how many of the training's epochs belong to the integer model."""
+    method = job.config.quant
+    return method.polish_epochs if variant.training == "method" and method.polish != "none" else 0
+
+
+def _polished(data: Dataset, job: Job, graph: Graph) -> Graph:
+    method: MethodConfig = job.config.quant
+    how = Polish(
+        epochs=method.polish_epochs,
+        batch=job.config.train.batch,
+        flips=method.flip_rounds if method.polish == "flips" else 0,
+        powers_of_two=method.gains == "pow2",
+    )
+    train, val = (Rows(torch.from_numpy(to_chip(s.x)), torch.from_numpy(s.y)) for s in (data.train, data.val))
+    return polish(graph, train, val, torch.tensor(data.class_weights), how, job.seed)
 
 
 def _grown(data: Dataset, job: Job, config: ForestConfig) -> Trained:
@@ -252,4 +296,4 @@ def _grown(data: Dataset, job: Job, config: ForestConfig) -> Trained:
 
     test = score(data.test) if job.on_test else None
     floating = metric(data.test.y, before(data.test.x)) if job.on_test else None
-    return Trained(job.variant, job.seed, {}, score(data.val), test, floating, [], graph, {}, data.metric)
+    return Trained(job.variant, job.seed, {}, score(data.val), test, floating, None, [], graph, {}, data.metric)

@@ -14,7 +14,7 @@ from bitq.core.metrics import merit, with_unit
 from bitq.core.processes import run_jobs
 from bitq.data.dataset import Dataset
 from bitq.deliver import Delivered, Delivery, run_delivery
-from bitq.experiment import Job, Trained, run_job
+from bitq.experiment import Job, Trained, needs_float_twin, run_job
 from bitq.track.progress import ProgressBars
 from bitq.track.result import Kind, Metric, TargetResult, VariantResult
 from bitq.track.table import say
@@ -70,13 +70,13 @@ def refuse(lines: list[str]) -> None:
 def train(config: ExperimentConfig, data: Dataset, folder: Path) -> Runs:
     """Train every variant with every seed in worker processes.
 
-    Variants that are rounded after training come last: they start from the float networks.
+    Variants that start from the float networks, or learn from them, come last.
 
     Raises:
         BitqError: the first error of a job.
     """
     jobs = [Job(config, variant, seed, folder) for variant in config.variants for seed in config.seeds]
-    after = [job for job in jobs if config.variants[job.variant].training == "ptq"]
+    after = [job for job in jobs if needs_float_twin(job)]
     first = [job for job in jobs if job not in after]
     found: dict[str, dict[int, Trained]] = defaultdict(dict)
     with ProgressBars("training", jobs=len(jobs)) as progress:

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "nn": {"core"},
     "quant": {"core", "ir"},
     "trees": {"core", "data", "ir", "nn"},
-    "train": {"core", "data", "quant"},
+    "train": {"core", "data", "ir", "quant", "sim"},
     "lowering": {"core", "data", "ir", "quant"},
     "sim": {"core", "ir"},
 }

@@ -58,6 +58,7 @@ class Rescaler(nn.Module):
 
     Attributes:
         log_gain: natural logarithm of what each multiplier is scaled by, 0 at first, ``(channels,)`` or ``(1,)``.
+        powers_of_two: whether the multipliers are held to powers of two, the nearest on the logarithmic scale.
     """
 
     multiplier: Tensor
@@ -67,6 +68,7 @@ class Rescaler(nn.Module):
         self.rescale = rescale
         self.register_buffer("multiplier", tensor(rescale.multiplier))
         self.log_gain = nn.Parameter(torch.zeros(len(rescale.multiplier)), requires_grad=False)
+        self.powers_of_two = False
 
     def forward(self, accumulator: Tensor, low: Tensor | int, high: Tensor | int) -> Tensor:
         """Rescale.
@@ -90,15 +92,17 @@ class Rescaler(nn.Module):
 
     def integers(self, low: Tensor | int, high: Tensor | int) -> Tensor:
         """Return the multipliers, no larger than what keeps the product within int32."""
-        if not self.log_gain.requires_grad and not self.log_gain.any():
+        if not (self.log_gain.requires_grad or self.log_gain.any() or self.powers_of_two):
             return self.multiplier
-        wanted = nearest(self.multiplier * self.log_gain.double().exp())
+        wanted = self.multiplier * self.log_gain.double().exp()
+        wanted = torch.exp2(nearest(torch.log2(wanted))) if self.powers_of_two else nearest(wanted)
         with torch.no_grad():
             ends = [torch.as_tensor(end, dtype=torch.float64) for end in (low, high)]
             reach = torch.stack([(end * 2.0**-self.rescale.pre_shift).floor().abs() for end in ends]).amax(0)
             half = 1 << self.rescale.shift >> 1
             most = ((INT32_MAX - half) / reach.clamp(min=1)).floor().clamp(1, 32767)
             most = most if len(self.multiplier) > 1 else most.min().reshape(1)
+            most = most.log2().floor().exp2() if self.powers_of_two else most
         return torch.minimum(wanted.clamp(min=1), most)
 
     def trained(self, low: Tensor | int, high: Tensor | int) -> Rescale:

@@ -25,6 +25,8 @@ from bitq.train.metrics import METRICS
 from bitq.train.module import EpochModule
 from bitq.train.tasks import TASKS, answers
 
+ADAROUND_ROWS = 1024
+
 EpochLog = dict[str, float]
 Epoch = Callable[[int, EpochLog], None]
 
@@ -39,12 +41,14 @@ class Fitted:
         before: answers to the test split by the model as trained, before anything was rounded (see
             `bitq.train.tasks.answers`); None where the test split was not to be read.
         histograms: ``weight / scale`` per quantized matrix just before rounding, flat.
+        after: as ``before``, with rounded weights and activations still in float.
     """
 
     quantized: QuantizedModel
     history: list[EpochLog]
     before: NDArray[Any] | None
     histograms: dict[str, NDArray[np.float32]]
+    after: NDArray[Any] | None = None
 
 
 def fit(
@@ -57,6 +61,7 @@ def fit(
     method: MethodConfig | None = None,
     on_test: bool = True,
     on_epoch: Epoch | None = None,
+    teacher: nn.Module | None = None,
 ) -> Fitted:
     """Train a network for the task of a dataset, in float or under a quantization method.
 
@@ -69,16 +74,29 @@ def fit(
         method: how weights become integers; required with a policy.
         on_test: whether to predict the test split.
         on_epoch: called with (epochs done, metrics) after each.
+        teacher: trained float network to learn from, where ``config.distill`` is not 0.
 
     Raises:
         TrainingError: the loss or a weight stopped being finite.
-        ConfigError: the policy does not fit the model, or there is no method for it.
+        ConfigError: the policy does not fit the model, there is no method for it, or the data are no images to
+            distort.
     """
     if policy and method is None:
         raise ConfigError("policy: a method is needed that brings the weights to the codebook.")
     quantizer = Quantizer(model, policy, method) if policy and method else None
     x, task = to_float(data.train.x, data.input), TASKS[data.task]
-    module = EpochModule(model, x, task.targets(data, x), task.loss(data), config, seed, quantizer)
+    if config.distill and data.task != "classification":
+        raise ConfigError(f"train.distill: softens scores of classes; set 0 for data.task={data.task}.")
+    if config.augment and x.dim() != 4:
+        raise ConfigError(
+            f"train.augment: distorts images (channels, height, width), not {tuple(x.shape[1:])}; set 0."
+        )
+    if x.dim() == 4:  # convolutions run faster on it, with the same result
+        model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  torch's overload lacks it
+        x = x.contiguous(memory_format=torch.channels_last)
+    if teacher is not None:
+        teacher.eval().requires_grad_(requires_grad=False)
+    module = EpochModule(model, x, task.targets(data, x), task.loss(data), config, seed, quantizer, teacher)
     curve = _Curve(data, config, quantizer, on_epoch)
     if config.epochs:
         _trainer(config, curve).fit(module)
@@ -90,10 +108,11 @@ def fit(
         reestimate_batch_norm(model, rows)
     before = answers(model, data.test.x, data) if on_test else None
     histograms = quantizer.normalized() if quantizer else {}
-    quantized = quantizer.finish() if quantizer else QuantizedModel(model, {})
+    quantized = quantizer.finish(x[:ADAROUND_ROWS]) if quantizer else QuantizedModel(model, {})
     if rows is not None:
         reestimate_batch_norm(model, rows)
-    return Fitted(quantized, curve.history, before, histograms)
+    after = answers(model, data.test.x, data) if on_test and quantizer else before
+    return Fitted(quantized, curve.history, before, histograms, after)
 
 
 class _Curve(pl.Callback):

@@ -11,10 +11,12 @@ from collections.abc import Callable
 
 import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F  # noqa: N812  the name that everyone gives it
 from torch import Tensor, nn
 
 from bitq.core.errors import TrainingError
 from bitq.quant.quantizer import Quantizer
+from bitq.train.augment import distort
 from bitq.train.config import TrainConfig
 
 
@@ -29,6 +31,7 @@ class EpochModule(pl.LightningModule):
         config: epochs, batch, learning rate.
         seed: of the order of the batches.
         quantizer: attached to the optimizer when there is one.
+        teacher: float network in evaluation mode to learn from, where ``config.distill`` asks for one.
     """
 
     def __init__(
@@ -40,16 +43,19 @@ class EpochModule(pl.LightningModule):
         config: TrainConfig,
         seed: int,
         quantizer: Quantizer | None,
+        teacher: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model = model
         self.config = config
         self.seed = seed
-        self.loss = loss
+        self.task_loss = loss
         self.train_loss = math.nan
         self._x, self._y = x, y
         self._quantizer = quantizer
+        # In a tuple, so that Lightning does not take the teacher for a part of this module.
+        self._teacher = (teacher,) if teacher is not None and config.distill else ()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -79,7 +85,10 @@ class EpochModule(pl.LightningModule):
         for step in range(self.steps_per_epoch):
             index = rows[step * self.config.batch : (step + 1) * self.config.batch]
             self._set_rate(optimizer, (self.current_epoch + step / self.steps_per_epoch) / self.config.epochs)
-            loss = self.loss(self.model(self._x[index]), self._y[index])
+            x = self._x[index]
+            if self.config.augment:
+                x = distort(x, self.config.augment, order)
+            loss = self.loss(self.model(x), x, self._y[index])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -91,11 +100,29 @@ class EpochModule(pl.LightningModule):
                 f"(now {self.config.lr:g}) or quant.strength."
             )
 
+    def loss(self, scores: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Return the loss of the task, mixed with the teacher's softened scores where there is a teacher.
+
+        ``(1 − α) · loss(y) + α · T² · KL(teacher/T ‖ student/T)`` (Hinton et al., arXiv:1503.02531, section 2).
+        """
+        loss = self.task_loss(scores, y)
+        for teacher in self._teacher:
+            soft = self.config.temperature
+            with torch.no_grad():
+                wanted = F.log_softmax(teacher(x) / soft, dim=1)
+            found = F.log_softmax(scores / soft, dim=1)
+            apart = F.kl_div(found, wanted, log_target=True, reduction="batchmean") * soft**2
+            loss = torch.lerp(loss, apart, self.config.distill)
+        return loss
+
     def train_dataloader(self) -> list[Tensor]:
         """One item: the signal to run an epoch."""
         return [torch.zeros(1)]
 
     def _set_rate(self, optimizer: torch.optim.Optimizer, progress: float) -> None:
-        if self.config.schedule == "cosine":
-            for group in optimizer.param_groups:
-                group["lr"] = self.config.lr * (1 + math.cos(math.pi * progress)) / 2
+        if self.config.schedule == "constant":
+            return
+        start = self.config.hold if self.config.schedule == "hold" else 0.0
+        way = max(0.0, progress - start) / (1.0 - start)
+        for group in optimizer.param_groups:
+            group["lr"] = self.config.lr * (1 + math.cos(math.pi * way)) / 2

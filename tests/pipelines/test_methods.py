@@ -36,6 +36,9 @@ def test_a_study_trains_what_is_missing_and_reports_every_seed(tmp_path):
     assert low_bit["seeds"] == "2"
     assert float(low_bit["worst_pct"]) > 80
     assert float(low_bit["flips_last_tenth_pct"]) == 0
+    assert float(low_bit["rounding_loss_points"]) == 0
+    assert float(low_bit["converged_pct"]) == 100
+    assert float(low_bit["worst_drop_points"]) >= float(low_bit["drop_points"])
     assert float(low_bit["drop_points"]) == pytest.approx(
         float(table["float", "-"]["mean_pct"]) - float(low_bit["mean_pct"]), abs=2e-3
     )
@@ -53,7 +56,7 @@ def test_a_kept_cell_of_another_configuration_is_not_known(tmp_path, monkeypatch
     monkeypatch.setattr(methods, "FOLDER", tmp_path)
     cell = methods.Cell("digits", "hq", "1", 0)
     assert methods.known(cell) is None
-    result = methods.Result(methods.config_of(cell).fingerprint(), 0.9, 0.9, 0.0, 1.0, 984, 1.0)
+    result = methods.Result(methods.config_of(cell).fingerprint(), 0.9, 0.9, 0.9, 0.9, 0.0, 0.0, 1.0, 984, 1.0)
     files.write_json(cell.path, vars(result))
     assert methods.known(cell) == result
     files.write_json(cell.path, vars(replace(result, fingerprint="other")))
@@ -72,3 +75,11 @@ def test_a_kept_cell_of_another_configuration_is_not_known(tmp_path, monkeypatch
 def test_wrong_arguments_are_refused_with_the_nearest(argument, told):
     with pytest.raises(ConfigError, match=told):
         methods._choices([argument])
+
+
+def test_one_bit_in_some_matrices_and_eight_in_the_others():
+    cell = methods.Cell("digits", "hq", "1@fc1*+head*", 0)
+    config = methods.config_of(cell)
+    assert config.variants["hq_1_in_fc1_head"].policy == {"*": "int8", "fc1*": "bipolar", "head*": "bipolar"}
+    assert config.variants["float"].training == "float"
+    assert cell.path.parent.name == "hq-1_in_fc1_head"

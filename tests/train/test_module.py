@@ -79,3 +79,37 @@ def test_a_loss_that_is_not_finite_stops_the_training_with_advice():
         made.model.w.fill_(float("nan"))
     with pytest.raises(TrainingError, match=r"not finite in epoch 1.*lower train\.lr \(now 0\.1\)"):
         made.training_step(torch.zeros(1), 0)
+
+
+def test_a_held_rate_stays_until_its_share_and_then_falls_to_zero(monkeypatch):
+    rates = []
+    made = module(8, 4, schedule="hold", hold=0.5, lr=0.1, epochs=100)
+    optimizer = made.optimizers(False)
+    for progress in (0.0, 0.25, 0.5, 0.75, 1.0):
+        made._set_rate(optimizer, progress)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.1, 0.1, 0.1, 0.05, 0.0])
+
+
+def test_a_teacher_with_the_same_scores_adds_nothing_and_another_pulls_towards_its_own():
+    made = module(6, 6, distill=0.5, temperature=2.0)
+    x, y = torch.arange(6.0)[:, None], torch.arange(6) % 2
+    scores = torch.randn(6, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    alone = made.loss(scores, x, y)
+
+    class Fixed(nn.Module):
+        def __init__(self, values: torch.Tensor) -> None:
+            super().__init__()
+            self.values = values
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.values
+
+    made._teacher = (Fixed(scores.detach()),)
+    assert torch.allclose(made.loss(scores, x, y), 0.5 * alone)
+    wanted = scores.detach().flip(1)
+    made._teacher = (Fixed(wanted),)
+    soft = torch.log_softmax(scores / 2.0, 1), torch.softmax(wanted / 2.0, 1)
+    divergence = (soft[1] * (soft[1].log() - soft[0])).sum(1).mean() * 4.0
+    assert torch.allclose(made.loss(scores, x, y), 0.5 * alone + 0.5 * divergence)
+    assert not any("teacher" in name for name, _ in made.named_modules())
