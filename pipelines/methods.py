@@ -2,6 +2,7 @@
 
     python -m pipelines.methods                                          # all cells; goes on where it stopped
     python -m pipelines.methods net=lenet method=ste_msqe,hq bits=1 seeds=5
+    python -m pipelines.methods net=lenet bits=1@conv2*+fc1* seeds=5     # 1 bit in these matrices, 8 in the others
 
 Selection is nobody's here: each cell is trained with the same epochs and read at its last one. Results are one JSON
 per cell, a table in markdown and CSV, and a figure per network, in ``mlruns/studies/methods``.
@@ -13,6 +14,7 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -23,31 +25,44 @@ from pathlib import Path
 from bitq.codegen.emit import parameter_bytes
 from bitq.config import ExperimentConfig, VariantConfig, compose
 from bitq.core import files
-from bitq.core.errors import BitqError, ConfigError, nearest
+from bitq.core.errors import BitqError, ConfigError, TrainingError, nearest
 from bitq.core.processes import run_jobs
 from bitq.data.dataset import Dataset
 from bitq.data.load import load
-from bitq.experiment import Job, run_job
+from bitq.experiment import Job, Trained, run_job
 from bitq.track import figures
 from bitq.track.progress import ProgressBars
 from bitq.track.result import Metric
 
+_SMALL = ("experiment=mnist", "data.side=24", "model=cnn2d", "train.augment=1.0")
+_GESTURE = ("experiment=face2wake", "model=gesture", "train.batch=256", "train.epochs=90", "train.lr=0.002")
+
 NETS = {
     "mlp16": ("experiment=mnist", "data.side=16", "model=mlp", "train.epochs=12"),
     "lenet": ("experiment=mnist",),
-    "cnn2k": ("experiment=mnist", "data.side=24", "model=cnn2d", "train.epochs=16"),
+    "lenet30k": ("experiment=mnist", "model.channels=[16,32]"),
+    "cnn2k": ("experiment=mnist", "data.side=24", "model=cnn2d", "train.epochs=5"),
+    "small2k": (*_SMALL, "train.epochs=20"),
+    "small4k": (*_SMALL, "model.channels=[16,32,48]", "train.epochs=14"),
+    "small8k": (*_SMALL, "model.channels=[16,32,64]", "model.last=48", "train.epochs=14"),
+    "gesture": _GESTURE,
+    "gesture2": (*_GESTURE, "model.width=2"),
     "digits": ("experiment=digits",),
 }
 """A network with its data and its budget, by name."""
 
 BITS = {"float": "float", "8": "int8", "4": "odd4", "2": "odd2", "ternary": "ternary", "1": "bipolar"}
-DEFAULT_METHODS = ("ste_msqe", "hq")
+COMPARED = ("mlp16", "lenet", "cnn2k", "gesture")
+DEFAULT_METHODS = ("ste_msqe", "bwn", "lsq", "binaryrelax", "parq", "hq", "proxquant")
 FOLDER = Path("mlruns/studies/methods")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training of the study; ``method`` is ``-`` for float and for 8 bits after training."""
+    """One training of the study; ``method`` is ``-`` for float and for 8 bits after training.
+
+    ``bits`` is a key of `BITS`, alone or as ``1@conv2*+fc1*``: in the matrices of these names, and 8 in the others.
+    """
 
     net: str
     method: str
@@ -57,7 +72,12 @@ class Cell:
     @property
     def path(self) -> Path:
         """Where its result is kept."""
-        return FOLDER / self.net / f"{self.method}-{self.bits}" / f"{self.seed}.json"
+        return FOLDER / self.net / f"{self.method}-{self.kind}" / f"{self.seed}.json"
+
+    @property
+    def kind(self) -> str:
+        """The bits as part of a name: ``1_in_conv2_fc1``."""
+        return re.sub(r"\W+", "_", self.bits.replace("@", "_in_")).strip("_")
 
 
 @dataclass(frozen=True)
@@ -66,8 +86,11 @@ class Result:
 
     Attributes:
         fingerprint: of the configuration; a cell of another one is trained again.
-        test: the integer model (or the float network).
-        before: the network as trained, before anything was rounded.
+        validation: the model to be delivered (integers, or the float network) on validation.
+        test: the same on test.
+        before: the network as trained, before anything was rounded, on test.
+        rounded: with rounded weights and activations in float, on test.
+        freezing: the curve on validation when freezing began, minus at its end.
         flips_last_tenth: share of codes that changed in the last tenth of the epochs.
         within_1pct: share of weights within 1 % of a codeword at the end.
         parameter_bytes: every constant; 0 for float.
@@ -75,8 +98,11 @@ class Result:
     """
 
     fingerprint: str
+    validation: float
     test: float
     before: float
+    rounded: float
+    freezing: float
     flips_last_tenth: float
     within_1pct: float
     parameter_bytes: int
@@ -86,32 +112,57 @@ class Result:
 def run_cell(shared: None, cell: Cell) -> Result:
     """Train one cell in a worker process and keep its result."""
     config, data = config_of(cell), _data(cell.net)
+    twin = config_of(Cell(cell.net, "-", "float", cell.seed)).fingerprint()[:12]
     started = time.process_time()
-    trained = run_job(data, Job(config, "cell", cell.seed, cell.path.parent / "weights"))
-    flips = [epoch.get("weights/flips", 0.0) for epoch in trained.history]
-    assert trained.test is not None
-    assert trained.before is not None
-    result = Result(
-        config.fingerprint(),
-        trained.test,
-        trained.before,
-        sum(flips[-max(1, len(flips) // 10) :]),
-        trained.history[-1].get("weights/within_1pct", 0.0) if trained.history else 0.0,
-        parameter_bytes(trained.graph) if trained.graph else 0,
-        time.process_time() - started,
-    )
+    trained = run_job(data, Job(config, _variant(cell), cell.seed, FOLDER / cell.net / "weights" / twin))
+    result = _result(config, trained, data.metric, time.process_time() - started)
     files.write_json(cell.path, asdict(result))
     return result
+
+
+def _result(config: ExperimentConfig, trained: Trained, metric: str, cpu_s: float) -> Result:
+    assert trained.test is not None
+    assert trained.before is not None
+    assert trained.rounded is not None
+    epochs = trained.history
+    flips = [epoch.get("weights/flips", 0.0) for epoch in epochs]
+    curve = [epoch[f"val/{metric}"] for epoch in epochs]
+    frozen = max(0, int(config.quant.freeze_start * len(curve)) - 1)
+    return Result(
+        config.fingerprint(),
+        trained.validation,
+        trained.test,
+        trained.before,
+        trained.rounded,
+        curve[frozen] - curve[-1] if curve else 0.0,
+        sum(flips[-max(1, len(flips) // 10) :]),
+        epochs[-1].get("weights/within_1pct", 0.0) if epochs else 0.0,
+        parameter_bytes(trained.graph) if trained.graph else 0,
+        cpu_s,
+    )
 
 
 @cache
 def config_of(cell: Cell) -> ExperimentConfig:
     """Return the configuration of a cell."""
     method = () if cell.method == "-" else (f"quant={cell.method}",)
-    training = {"float": "float", "8": "ptq"}.get(cell.bits, "method")
-    policy = {} if training == "float" else {"*": BITS[cell.bits]}
     config = compose([*NETS[cell.net], *method])
-    return replace(config, variants={"cell": VariantConfig(policy, training)})
+    # The float twin stands beside it, so that what starts from it finds its weights.
+    variants = {"float": VariantConfig(training="float")}
+    if cell.bits != "float":
+        variants[_variant(cell)] = VariantConfig(_policy(cell.bits), "ptq" if cell.bits == "8" else "method")
+    return replace(config, variants=variants)
+
+
+def _variant(cell: Cell) -> str:
+    return "float" if cell.bits == "float" else f"{cell.method}_{cell.kind}".lstrip("-_")
+
+
+def _policy(bits: str) -> dict[str, str]:
+    book, _, places = bits.partition("@")
+    if not places:
+        return {"*": BITS[book]}
+    return {"*": "int8", **dict.fromkeys(places.split("+"), BITS[book])}
 
 
 def cells_of(nets: Iterable[str], methods: Iterable[str], bits: Iterable[str], seeds: int) -> list[Cell]:
@@ -125,8 +176,8 @@ def known(cell: Cell) -> Result | None:
     """Return the kept result of a cell, None where there is none of its present configuration."""
     if not cell.path.is_file():
         return None
-    result = Result(**json.loads(cell.path.read_text()))
-    return result if result.fingerprint == config_of(cell).fingerprint() else None
+    kept = json.loads(cell.path.read_text())
+    return Result(**kept) if kept["fingerprint"] == config_of(cell).fingerprint() else None
 
 
 def rows(cells: Sequence[Cell]) -> list[dict[str, object]]:
@@ -144,27 +195,31 @@ def main(arguments: Sequence[str]) -> int:
         cells = cells_of(**_choices(arguments))
         missing = [cell for cell in cells if known(cell) is None]
         print(f"{len(cells)} cells, {len(cells) - len(missing)} known, {len(missing)} to train.")
-        names = [f"{cell.net} {cell.method} {cell.bits} seed {cell.seed}" for cell in missing]
+        floats = [cell for cell in missing if cell.bits == "float"]
         with ProgressBars("methods", jobs=len(missing)) as progress:
-
-            def on_report(place: int, value: tuple[int, dict[str, float]]) -> None:
-                progress.update(names[place], value[0], config_of(missing[place]).train.epochs)
-
-            for place, result, error in run_jobs(
-                run_cell,
-                None,
-                missing,
-                workers=os.cpu_count() or 1,
-                on_report=on_report,
-                preload=("bitq.experiment",),
-            ):
-                told = f"failed: {error}" if error else f"{100 * result.test:.2f} %"
-                progress.finish(names[place], told)
+            for batch in (floats, [cell for cell in missing if cell not in floats]):
+                _train(batch, progress)
         _write(cells)
+        failed = [cell for cell in cells if known(cell) is None]
+        if failed:
+            raise TrainingError(f"{len(failed)} of {len(cells)} cells failed; their errors stand above.")
     except BitqError as error:
         print(f"methods: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _train(cells: Sequence[Cell], progress: ProgressBars) -> None:
+    names = [f"{cell.net} {cell.method} {cell.bits} seed {cell.seed}" for cell in cells]
+
+    def on_report(place: int, value: tuple[int, dict[str, float]]) -> None:
+        progress.update(names[place], value[0], config_of(cells[place]).train.epochs)
+
+    workers, preload = os.cpu_count() or 1, ("bitq.experiment",)
+    for place, result, error in run_jobs(
+        run_cell, None, cells, workers=workers, on_report=on_report, preload=preload
+    ):
+        progress.finish(names[place], f"failed: {error}" if error else f"{100 * result.test:.2f} %")
 
 
 @cache
@@ -177,9 +232,9 @@ def _choices(arguments: Sequence[str]) -> dict[str, object]:
     for key in given:
         if key not in ("net", "method", "bits", "seeds"):
             raise ConfigError(f"unknown argument '{key}'.{nearest(key, ('net', 'method', 'bits', 'seeds'))}")
-    nets = given.get("net", "mlp16,lenet,cnn2k").split(",")
+    nets = given.get("net", ",".join(COMPARED)).split(",")
     bits = given.get("bits", "float,8,ternary,2,1").split(",")
-    for value, allowed in [*((net, NETS) for net in nets), *((b, BITS) for b in bits)]:
+    for value, allowed in [*((net, NETS) for net in nets), *((b.partition("@")[0], BITS) for b in bits)]:
         if value not in allowed:
             raise ConfigError(f"'{value}' is not known.{nearest(value, allowed)}")
     if not given.get("seeds", "5").isdigit():
@@ -192,9 +247,10 @@ def _row(
     key: tuple[str, str, str], results: list[Result], grouped: dict[tuple[str, str, str], list[Result]]
 ) -> dict[str, object]:
     net, bits, method = key
-    test = Metric.over("accuracy", [r.test for r in results])
+    test = Metric.over("metric", [r.test for r in results])
+    validation = Metric.over("metric", [r.validation for r in results])
     base = grouped.get((net, "float", "-"), [])
-    drop = Metric.over("accuracy", [r.test for r in base]).mean - test.mean if base else None
+    drops = [100 * (whole.test - r.test) for whole, r in zip(base, results, strict=False)]  # by seed
     return {
         "net": net,
         "bits": bits,
@@ -203,12 +259,21 @@ def _row(
         "mean_pct": round(100 * test.mean, 3),
         "sd_pct": round(100 * test.std, 3),
         "worst_pct": round(100 * test.min, 3),
-        "drop_points": "" if drop is None else round(100 * drop, 3),
-        "largest_rounding_loss_points": round(100 * max(r.before - r.test for r in results), 3),
-        "flips_last_tenth_pct": round(100 * max(r.flips_last_tenth for r in results), 3),
+        "validation_pct": round(100 * validation.mean, 3),
+        "drop_points": round(sum(drops) / len(drops), 3) if drops else "",
+        "worst_drop_points": round(max(drops), 3) if drops else "",
+        "rounding_loss_points": _largest(100 * abs(r.before - r.rounded) for r in results),
+        "integers_loss_points": round(100 * sum(r.rounded - r.test for r in results) / len(results), 3),
+        "freezing_loss_points": _largest(100 * r.freezing for r in results),
+        "converged_pct": round(100 * min(r.within_1pct for r in results), 3),
+        "flips_last_tenth_pct": _largest(100 * r.flips_last_tenth for r in results),
         "parameter_bytes": max(r.parameter_bytes for r in results),
         "cpu_s": round(sum(r.cpu_s for r in results) / len(results), 1),
     }
+
+
+def _largest(values: Iterable[float]) -> float:
+    return round(max(values), 3)
 
 
 def _write(cells: Sequence[Cell]) -> None:
