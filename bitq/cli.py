@@ -46,8 +46,8 @@ Choose with group=name, set any value with key=value, try combinations with -m a
   traceback=true        show where an error came from
 """
 
-Task = Callable[[ExperimentConfig, str], None]
-"""Gets the configuration and its YAML text."""
+Task = Callable[[ExperimentConfig, str], Any]
+"""Gets the configuration and its YAML text; what it returns is for the sweeper of a multirun."""
 
 
 def main(task: Task) -> int:
@@ -142,19 +142,23 @@ def _hydra_main(task: Task) -> None:
     # Up to 1.3 the version base has to be given, from 1.4 on it must not.
     base: dict[str, Any] = {"version_base": "1.3"} if hydra.__version__.startswith("1.3") else {}
 
+    # Hydra finds sweepers in the package `hydra_plugins` only.
+    sys.path.append(str(Path(__file__).parent / "search" / "plugins"))
     failures: list[BitqError] = []
     folders: list[Path] = []
 
     @hydra.main(config_path=str(conf_dir()), config_name="config", **base)
-    def composed(config: DictConfig) -> None:
+    def composed(config: DictConfig) -> Any:
         folders.append(Path(HydraConfig.get().runtime.output_dir))
+        result = None
         try:
-            task(to_experiment(config), OmegaConf.to_yaml(config))
+            result = task(to_experiment(config), OmegaConf.to_yaml(config))
         except BitqError as error:  # kept from Hydra, which would print its own lines
             failures.append(error)
         except OmegaConfBaseException as error:
             failures.append(ConfigError(explain(error)))
         _remove_empty(folders[-1])
+        return result
 
     try:
         composed()
@@ -165,7 +169,7 @@ def _hydra_main(task: Task) -> None:
             f"cannot make the run folder {error.filename}: {error.strerror}; start in a folder "
             "that can be written, or set hydra.run.dir."
         ) from error
-    if failures:
+    if failures and "hydra/sweeper=bitq" not in sys.argv:  # which goes on, and judges itself
         raise failures[0]
 
 

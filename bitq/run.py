@@ -8,12 +8,15 @@ from __future__ import annotations
 from bitq.config import ExperimentConfig
 
 
-def run(config: ExperimentConfig, text: str) -> None:
+def run(config: ExperimentConfig, text: str) -> dict[str, float]:
     """Run an experiment from data to verified firmware and a tracked record.
 
     Args:
         config: checked.
         text: its YAML, for the record.
+
+    Returns:
+        The mean metric on validation of every variant, for a sweeper.
 
     Raises:
         BitqError: with the exit code of what went wrong.
@@ -39,7 +42,7 @@ def run(config: ExperimentConfig, text: str) -> None:
         check_variants(config, data)
         stages.announce(config, data)
         if config.dry_run:
-            return
+            return {}
         tracker = TRACKERS.create(config.track)
         with tracker.study(
             config.experiment,
@@ -67,6 +70,7 @@ def run(config: ExperimentConfig, text: str) -> None:
             study.finish(record.result.status, record.path, drawn)
             print_end(record.result, record.path, study.link, notes=data.notes)
         stages.refuse(failures)
+        return {name: r.metric_validation.mean for name, r in results.items() if r.metric_validation is not None}
 
 
 if __name__ == "__main__":

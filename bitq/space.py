@@ -102,6 +102,7 @@ def settings_of(config: ExperimentConfig) -> dict[str, Any]:
     for key in ("n_trials", "space", "storage", "executor", "address", "front"):
         del search[key]
     parts = {key: asdict(config)[key] for key in ("data", "model", "quant", "train", "seed")}
+    parts["target"] = {key: asdict(config.target)[key] for key in ("name", "compiler", "optimize")}
     return {**parts, "policy": _policy(config) if "bits" not in search_of(config).space else {}, "search": search}
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bitq.codegen.deploy import vectors_of, write_deploy
+from bitq.codegen.deploy import NO_LABEL, vectors_of, write_deploy
 from bitq.codegen.emit import parameter_bytes
 from bitq.codegen.manifest import DeployInfo
 from bitq.config import ExperimentConfig, VariantConfig, named_method
@@ -113,8 +113,8 @@ def _train(data: Dataset, job: TrialJob, seed: int) -> float:
 def predict_costs(config: ExperimentConfig, data: Dataset, variant: str, names: Sequence[str]) -> dict[str, float]:
     """Return what a variant will cost, from the same network with untrained weights.
 
-    Shapes and bits decide; the weights' values change flash and instructions by some percent where small layers become
-    straight-line code.
+    Shapes and bits decide; the weights' values change flash and instructions by some percent where small layers
+    become straight-line code.
 
     Args:
         config: the experiment.
@@ -124,7 +124,7 @@ def predict_costs(config: ExperimentConfig, data: Dataset, variant: str, names: 
     """
     own = config.of(variant)
     graph = _untrained(own, data, config.variants[variant].policy)
-    costs: dict[str, float] = {"parameter_bytes": parameter_bytes(graph)}
+    costs: dict[str, float] = {"parameter_bytes": parameter_bytes(graph, config.target.optimize)}
     if set(names) - set(costs):
         costs |= _measured(graph, data, config.target)
     return costs
@@ -162,7 +162,7 @@ def measure_sensitivities(data: Dataset, job: SensitivityJob) -> Sensitivities:
     fit(model, data, config.train, seed, on_test=False, on_epoch=lambda epoch, log: report((epoch, log)))
     start = _loss(copy.deepcopy(model), data)
     lowest = dict.fromkeys(job.matrices, FOR_BITS[min(job.bits)])
-    least = parameter_bytes(_untrained(config, data, lowest))
+    least = parameter_bytes(_untrained(config, data, lowest), config.target.optimize)
     losses: dict[str, dict[int, float]] = {}
     sizes: dict[str, dict[int, int]] = {}
     for matrix in job.matrices:
@@ -171,7 +171,7 @@ def measure_sensitivities(data: Dataset, job: SensitivityJob) -> Sensitivities:
             rounded = Quantizer(copy.deepcopy(model), {matrix: FOR_BITS[bits]}, named_method("ptq")).finish().model
             losses[matrix][bits] = _loss(rounded, data) - start
             graph = _untrained(config, data, {**lowest, matrix: FOR_BITS[bits]})
-            sizes[matrix][bits] = parameter_bytes(graph) - least
+            sizes[matrix][bits] = parameter_bytes(graph, config.target.optimize) - least
     return Sensitivities(losses, sizes, least)
 
 
@@ -189,9 +189,8 @@ def _measured(graph: Graph, data: Dataset, target: TargetConfig) -> dict[str, fl
     rows = to_chip(data.train.x[:_FEW])
     truth = evaluate(graph, rows)
     with tempfile.TemporaryDirectory(prefix="bitq-cost-") as folder:
-        write_deploy(
-            Path(folder), graph, DeployInfo(), vectors_of(graph, rows, data.train.y[:_FEW], at_least=len(rows))
-        )
+        vectors = vectors_of(graph, rows, np.full(len(rows), NO_LABEL), at_least=len(rows))
+        write_deploy(Path(folder), graph, DeployInfo(hop=target.hop), vectors, target.optimize)
         measured = verify(Path(folder), replace(target, samples=0), rows, truth.scores, truth.winners)
     found: dict[str, Any] = {name: getattr(measured, name) for name in ("flash_bytes", "ram_bytes", "instructions")}
     return {name: float(value) for name, value in found.items() if value is not None}

@@ -82,6 +82,7 @@ WITHOUT_OWN_TEST = {
     "bitq/sim": "tests/sim",
     "bitq/sim/ops": "tests/sim",
     "bitq/track": "tests/track",
+    "bitq/search/plugins/hydra_plugins": "tests/integration",
 }
 """Modules, or packages with tests by subject, whose tests stand elsewhere, and where."""
 
