@@ -39,7 +39,7 @@ ONLY_IN = {
     "ray": {"search"},
     "sklearn": {"data", "trees"},
     "hydra": {"config.py", "cli.py", "run.py", "data", "search"},
-    "omegaconf": {"config.py", "cli.py", "api.py", "data", "deploy.py"},
+    "omegaconf": {"config.py", "cli.py", "api.py", "data", "deploy.py", "search"},
     "unicorn": {"device"},
     "capstone": {"device"},
     "elftools": {"device"},

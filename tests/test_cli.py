@@ -58,7 +58,8 @@ def command(tmp_path, monkeypatch, capsys):
         (["train.lr=inf"], "train.lr: must be finite"),
         (["train.lr=1e400"], "train.lr: must be finite"),
         # F04: out of range
-        (["train.epochs=0"], "train.epochs: must be 1 to 100000, got 0"),
+        (["train.epochs=0"], "train.epochs: 0 trains nothing"),
+        (["train.epochs=-1"], "train.epochs: must be 0 to 100000, got -1"),
         (["train.batch=0"], "train.batch: must be 2 to 1000000 rows, got 0"),
         (["repeats=0"], "repeats: must be 1 to 10000 repeats"),
         (["model.hidden=[0]"], "model.hidden: each width must be 1 to 4096"),
