@@ -78,6 +78,7 @@ class Trained:
         history: metrics per epoch.
         graph: the integer graph; None for float.
         histograms: ``weight / scale`` per matrix just before rounding.
+        evolution: counts of the weights over the largest codeword per matrix, ``(epochs, bins)``.
         metric: name of the metric.
     """
 
@@ -91,6 +92,7 @@ class Trained:
     history: list[EpochLog]
     graph: Graph | None
     histograms: dict[str, NDArray[np.float32]]
+    evolution: dict[str, NDArray[np.int64]]
     metric: str
 
 
@@ -133,6 +135,7 @@ def run_job(data: Dataset, job: Job) -> Trained:
         fitted.history,
         graph,
         fitted.histograms,
+        fitted.evolution,
         data.metric,
     )
 
@@ -296,4 +299,4 @@ def _grown(data: Dataset, job: Job, config: ForestConfig) -> Trained:
 
     test = score(data.test) if job.on_test else None
     floating = metric(data.test.y, before(data.test.x)) if job.on_test else None
-    return Trained(job.variant, job.seed, {}, score(data.val), test, floating, None, [], graph, {}, data.metric)
+    return Trained(job.variant, job.seed, {}, score(data.val), test, floating, None, [], graph, {}, {}, data.metric)

@@ -8,6 +8,7 @@ import numpy as np
 
 from bitq.core.metrics import ERRORS
 from bitq.data.dataset import Dataset, to_chip
+from bitq.quant.convergence import REACH
 from bitq.sim.simulate import evaluate
 from bitq.stages import Runs, best
 from bitq.track import figures
@@ -49,6 +50,8 @@ def of_variant(folder: Path, variant: str, data: Dataset, runs: Runs) -> list[Pa
     made: list[Path] = []
     if chosen.histograms:
         made.append(figures.weights(place / "weights.png", chosen.histograms))
+    if chosen.evolution:
+        made.append(figures.evolution(place / "evolution.png", chosen.evolution, REACH))
     if chosen.graph is not None and data.task == "classification":
         winners = evaluate(chosen.graph, to_chip(data.test.x)).winners
         counts = np.zeros((len(data.classes), len(data.classes)), np.int64)

@@ -4,57 +4,90 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from bitq.quant.matrix import Matrix
 from bitq.quant.regularizers import local
 
+BINS = 80
+REACH = 1.6
+"""Histograms reach this far to both sides, in units of the largest codeword."""
+
 _WITHIN = {"within_0_5pct": 0.005, "within_1pct": 0.01, "within_2_5pct": 0.025, "within_5pct": 0.05}
 
 
-def measure_matrix(matrix: Matrix) -> dict[str, float]:
-    """Return the figures of one matrix, and start counting its flips anew.
+class Watched:
+    """One matrix over the epochs of a training.
 
-    Returns:
-        ``within_0_5pct``, ``within_1pct``, ``within_2_5pct``, ``within_5pct``: share of weights that close to a
-        codeword, in codeword distances. ``msqe``: mean squared distance, in squared codeword distances. ``flips``:
-        share of codes that changed since the last call. ``mid_mass``: share within a quarter of the way from a
-        midpoint to its codewords, which chance decides. ``balance``: mean code over the largest, −1..1. ``entropy``:
-        of the codes, in bits. ``scale_drift``: present mean scale over the first.
+    Attributes:
+        matrix: what is watched.
+        histograms: of the weights over the largest codeword, one ``(BINS,)`` per epoch.
     """
-    u = matrix.place()
-    codes = matrix.book.nearest(u)
-    distance = (u - codes).abs().div_(matrix.book.dtype.step)
-    log = {name: (distance <= limit).float().mean().item() for name, limit in _WITHIN.items()}
-    log["msqe"] = distance.square().mean().item()
-    log["flips"] = (codes != matrix.last_codes).float().mean().item()
-    log["mid_mass"] = (local(u, matrix.book).abs_() < 0.25).float().mean().item()
-    log["balance"] = codes.mean().item() / matrix.book.dtype.high
-    log["entropy"] = entropy(codes)
-    log["scale_drift"] = matrix.scale().mean().item() / matrix.first_scale
-    matrix.last_codes = codes
-    return log
+
+    def __init__(self, matrix: Matrix) -> None:
+        self.matrix = matrix
+        self.histograms: list[NDArray[np.int64]] = []
+        self._codes = matrix.codes()
+        self._changed = torch.zeros_like(self._codes, dtype=torch.bool)
+        self._last_change = torch.zeros_like(self._codes, dtype=torch.int32)
+        self._first_scale = float(matrix.scale().mean())
+
+    def measure(self) -> dict[str, float]:
+        """Return the figures of an epoch, and start counting flips anew.
+
+        Returns:
+            ``within_0_5pct``, ``within_1pct``, ``within_2_5pct``, ``within_5pct``: share of weights that close to a
+            codeword, in codeword distances. ``msqe``: mean squared distance, in squared codeword distances.
+            ``flips``: share of codes that changed since the last call. ``oscillation``: share that changed since the
+            last call and before it, too. ``mid_mass``: share within a quarter of the way from a midpoint to its
+            codewords, which chance decides. ``balance``: mean code over the largest, −1..1. ``entropy``: of the
+            codes, in bits. ``scale_drift``: present mean scale over the first.
+        """
+        book, u = self.matrix.book, self.matrix.place()
+        codes = book.nearest(u)
+        distance = (u - codes).abs_().div_(book.dtype.step)
+        changed = codes != self._codes
+        log = {name: (distance <= limit).float().mean().item() for name, limit in _WITHIN.items()}
+        log["msqe"] = distance.square().mean().item()
+        log["flips"] = changed.float().mean().item()
+        log["oscillation"] = (changed & self._changed).float().mean().item()
+        log["mid_mass"] = (local(u, book).abs_() < 0.25).float().mean().item()
+        log["balance"] = codes.mean().item() / book.dtype.high
+        log["entropy"] = entropy(codes)
+        log["scale_drift"] = self.matrix.scale().mean().item() / self._first_scale
+        self.histograms.append(torch.histc(u / book.dtype.high, BINS, -REACH, REACH).long().numpy())
+        self._codes, self._changed = codes, changed
+        self._last_change.masked_fill_(changed, len(self.histograms))
+        return log
+
+    def settled(self) -> list[float]:
+        """Return, for each epoch measured, the share of codes that have not changed after it."""
+        counts = torch.bincount(self._last_change.flatten(), minlength=len(self.histograms) + 1)
+        return (counts.cumsum(0) / self._codes.numel())[1:].tolist()
 
 
-def entropy(codes: torch.Tensor) -> float:
+def entropy(codes: Tensor) -> float:
     """Return the entropy of the codes in bits: how much of the codebook is in use."""
     counts = torch.bincount((codes - codes.min()).flatten().long())
     share = counts[counts > 0] / codes.numel()
     return float(-(share * share.log2()).sum().clamp_max_(0.0))
 
 
-def measure(matrices: Sequence[Matrix]) -> dict[str, float]:
+def measure(watched: Sequence[Watched]) -> dict[str, float]:
     """Return what an epoch's log needs, and start counting flips anew.
 
     Returns:
-        ``weights/<name>/…`` as in `measure_matrix`; and ``weights/flips``, ``weights/within_1pct`` over all weights
+        ``weights/<name>/…`` as in `Watched.measure`; and ``weights/flips``, ``weights/within_1pct`` over all weights
         below 8 bits (8-bit codes change all the time, by one step in 255).
     """
     log: dict[str, float] = {}
     sums = dict.fromkeys(("flips", "within_1pct"), 0.0)
     count = 0
-    for matrix in matrices:
-        figures = measure_matrix(matrix)
+    for one in watched:
+        matrix, figures = one.matrix, one.measure()
         log |= {f"weights/{matrix.name}/{key}": value for key, value in figures.items()}
         if matrix.coarse:
             size = matrix.data.numel()

@@ -41,8 +41,6 @@ class Matrix:
         tuned: its scale as a parameter that learns once all codes are frozen, where the method wants that.
         done: whether every weight is frozen.
         coarse: whether it has fewer than 8 bits; pull, clipping and early freezing are for these alone.
-        first_scale: mean scale at the start.
-        last_codes: codes when flips were last counted.
     """
 
     def __init__(self, name: str, book: Codebook, parameter: nn.Parameter, method: MethodConfig, gates: int) -> None:
@@ -67,10 +65,8 @@ class Matrix:
             self._fixed_scale = self.scale()
         self.tuned = nn.Parameter(self.scale().clone()) if self.coarse and method.tune_scales else None
         self.done = False
-        self.first_scale = float(self.scale().mean())
-        self.last_codes = self.codes()
         watch = self.coarse and method.freeze == "oscillation"
-        self._oscillation = Oscillation(self.last_codes) if watch else None
+        self._oscillation = Oscillation(self.codes()) if watch else None
 
     @property
     def data(self) -> Tensor:

@@ -7,6 +7,8 @@ exactly ``code · scale``, and hands over the codes.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 from bitq.core.errors import ConfigError, TrainingError
 from bitq.quant.adaround import adaround
 from bitq.quant.config import MethodConfig
-from bitq.quant.convergence import measure
+from bitq.quant.convergence import Watched, measure
 from bitq.quant.feedback import FEEDBACKS, Feedback
 from bitq.quant.forwards import Moment
 from bitq.quant.freezing import freezing
@@ -56,6 +58,7 @@ class Quantizer:
             Matrix(name, book, model.get_parameter(name), method, gates_of(model, name))
             for name, book in resolve(policy, model).items()
         ]
+        self._watched = [Watched(matrix) for matrix in self._matrices]
         self._coarse = [matrix for matrix in self._matrices if matrix.coarse]
         self._regularizer = REGULARIZERS.get(method.regularizer)
         self._feedback: Feedback | None = None
@@ -190,10 +193,31 @@ class Quantizer:
 
         ``weights/strength`` is the present λ, where there is a regularizer.
         """
-        log = measure(self._matrices)
+        log = measure(self._watched)
         if self._regularizer is not None:
             log["weights/strength"] = self.strength
         return log
+
+    def settled(self) -> dict[str, list[float]]:
+        """Return, per matrix and epoch measured, the share of codes that have not changed after it."""
+        return {one.matrix.name: one.settled() for one in self._watched}
+
+    def evolution(self) -> dict[str, NDArray[np.int64]]:
+        """Return histograms of the weights over the largest codeword per matrix, ``(epochs measured, BINS)``."""
+        return {one.matrix.name: np.stack(one.histograms) for one in self._watched if one.histograms}
+
+    @contextmanager
+    def view(self, *, rounded: bool) -> Generator[None]:
+        """Let the network compute with its real weights for a while, or with all of them rounded."""
+        seen = [matrix.parameter.data for matrix in self._matrices]
+        with torch.no_grad():
+            for matrix in self._matrices:
+                matrix.parameter.data = matrix.codes() * matrix.scale() if rounded else matrix.data
+        try:
+            yield
+        finally:
+            for matrix, data in zip(self._matrices, seen, strict=True):
+                matrix.parameter.data = data
 
     def normalized(self) -> dict[str, NDArray[np.float32]]:
         """Return ``w / scale`` of every matrix, flat, for histograms."""

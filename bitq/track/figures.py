@@ -173,6 +173,32 @@ def weights(path: Path, layers: Mapping[str, NDArray[Any]]) -> Path:
     return path
 
 
+def evolution(path: Path, layers: Mapping[str, NDArray[Any]], reach: float) -> Path:
+    """Draw how each layer's weights came to their codewords: share of weights by place and epoch.
+
+    Args:
+        path: to write.
+        layers: counts ``(epochs, bins)`` of weights over the largest codeword, per matrix.
+        reach: of the bins, to both sides of 0.
+    """
+    columns = min(3, max(1, len(layers)))
+    rows = -(-len(layers) // columns)
+    with drawing(path, width=3.5 * columns + 0.6, height=2.6 * max(1, rows) + 0.3) as figure:
+        for index, (name, counts) in enumerate(layers.items()):
+            axes = figure.add_subplot(max(1, rows), columns, index + 1)
+            share = 100.0 * counts.T / np.maximum(1, counts.sum(axis=1))
+            # The root lets single weights between the codewords be seen beside a codeword that holds half of them.
+            extent = (0.5, len(counts) + 0.5, -reach, reach)
+            axes.imshow(np.sqrt(share), aspect="auto", origin="lower", cmap="Blues", extent=extent, vmin=0, vmax=7)
+            axes.set_title(name, loc="left", fontsize=9.5)
+            axes.grid(visible=False)
+            if index % columns == 0:
+                axes.set_ylabel("weight / largest codeword")
+            if index >= len(layers) - columns:
+                axes.set_xlabel("epoch")
+    return path
+
+
 def confusion(path: Path, counts: NDArray[np.integer[Any]], classes: Sequence[str]) -> Path:
     """Draw a confusion matrix: counts, shaded by the share of the true class.
 

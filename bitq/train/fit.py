@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,20 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bitq.core.errors import ConfigError, TrainingError
-from bitq.data.dataset import Dataset, Split
+from bitq.data.dataset import Dataset
 from bitq.quant.config import MethodConfig
 from bitq.quant.policy import Policy
 from bitq.quant.quantizer import QuantizedModel, Quantizer
 from bitq.train.config import TrainConfig
+from bitq.train.curve import Curve, Epoch, EpochLog
 from bitq.train.inference import reestimate_batch_norm, to_float
-from bitq.train.metrics import METRICS
 from bitq.train.module import EpochModule
 from bitq.train.tasks import TASKS, answers
 
 ADAROUND_ROWS = 1024
-
-EpochLog = dict[str, float]
-Epoch = Callable[[int, EpochLog], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +38,7 @@ class Fitted:
             `bitq.train.tasks.answers`); None where the test split was not to be read.
         histograms: ``weight / scale`` per quantized matrix just before rounding, flat.
         after: as ``before``, with rounded weights and activations still in float.
+        evolution: histograms of the weights over the largest codeword per matrix, ``(epochs, bins)``.
     """
 
     quantized: QuantizedModel
@@ -49,6 +46,7 @@ class Fitted:
     before: NDArray[Any] | None
     histograms: dict[str, NDArray[np.float32]]
     after: NDArray[Any] | None = None
+    evolution: dict[str, NDArray[np.int64]] = field(default_factory=dict[str, NDArray[np.int64]])
 
 
 def fit(
@@ -97,7 +95,7 @@ def fit(
     if teacher is not None:
         teacher.eval().requires_grad_(requires_grad=False)
     module = EpochModule(model, x, task.targets(data, x), task.loss(data), config, seed, quantizer, teacher)
-    curve = _Curve(data, config, quantizer, on_epoch)
+    curve = Curve(data, x, config, quantizer, on_epoch)
     if config.epochs:
         _trainer(config, curve).fit(module)
     broken = [name for name, values in model.state_dict().items() if not bool(torch.isfinite(values).all())]
@@ -111,39 +109,9 @@ def fit(
     quantized = quantizer.finish(x[:ADAROUND_ROWS]) if quantizer else QuantizedModel(model, {})
     if rows is not None:
         reestimate_batch_norm(model, rows)
+    evolution = curve.close()
     after = answers(model, data.test.x, data) if on_test and quantizer else before
-    return Fitted(quantized, curve.history, before, histograms, after)
-
-
-class _Curve(pl.Callback):
-    """Keeps the log of each epoch and passes it on."""
-
-    def __init__(
-        self, data: Dataset, config: TrainConfig, quantizer: Quantizer | None, on_epoch: Epoch | None
-    ) -> None:
-        self.history: list[EpochLog] = []
-        self._data = data
-        self._rows = _sample(data.val, config.eval_rows)
-        self._quantizer = quantizer
-        self._on_epoch = on_epoch
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, EpochModule)
-        metric = self._data.metric
-        predicted = answers(pl_module.model, self._rows.x, self._data)
-        log = {"train/loss": pl_module.train_loss, f"val/{metric}": METRICS[metric](self._rows.y, predicted)}
-        if self._quantizer is not None:
-            log |= self._quantizer.measure()
-        self.history.append(log)
-        if self._on_epoch is not None:
-            self._on_epoch(len(self.history), log)
-
-
-def _sample(split: Split, rows: int) -> Split:
-    """Return the same evenly spaced rows for every seed and epoch."""
-    if rows >= len(split):
-        return split
-    return split.take(np.linspace(0, len(split) - 1, rows).astype(np.int64))
+    return Fitted(quantized, curve.history, before, histograms, after, evolution)
 
 
 def _calibration_rows(x: Tensor, method: MethodConfig | None) -> Tensor | None:

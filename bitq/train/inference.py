@@ -49,7 +49,7 @@ def reestimate_batch_norm(model: nn.Module, x: Tensor, batch: int = 500) -> None
         x: real inputs ``(n, *shape)``, at least two.
         batch: rows per forward pass, at least; every row has the same weight in the averages.
     """
-    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d)]
+    norms = norms_of(model)
     if not norms or len(x) < 2:
         return
     momenta: list[Any] = [norm.momentum for norm in norms]
@@ -66,3 +66,8 @@ def reestimate_batch_norm(model: nn.Module, x: Tensor, batch: int = 500) -> None
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     model.eval()
+
+
+def norms_of(model: nn.Module) -> list[nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d]:
+    """Return the batch-norm layers of a model, in its order."""
+    return [m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d)]

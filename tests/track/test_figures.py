@@ -14,6 +14,7 @@ DRAW = {
     "weights": lambda path: figures.weights(
         path, {"fc1": np.linspace(-1, 1, 99).reshape(9, 11), "zero": np.zeros((2, 2)), "nan": np.full(3, np.nan)}
     ),
+    "evolution": lambda path: figures.evolution(path, {"fc1": np.eye(9, dtype=int), "none": np.zeros((2, 8))}, 1.6),
     "confusion": lambda path: figures.confusion(path, np.array([[9, 1], [0, 0]]), ["other", "face to wake"]),
 }
 
