@@ -68,6 +68,8 @@ WITHOUT_OWN_TEST = {
     "bitq/data/load.py": "tests/contract",
     "bitq/data/root.py": "tests/data/test_mnist.py",
     "bitq/lowering/builder.py": "tests/lowering/test_lower.py",
+    "bitq/lowering/common.py": "tests/lowering/test_lower.py",
+    "bitq/lowering/standins.py": "tests/lowering/test_calls.py",
     "bitq/lowering/recurrent.py": "tests/lowering/test_recurrence.py",
     "bitq/lowering/modules.py": "tests/lowering/test_lower.py",
     "bitq/lowering/trace.py": "tests/lowering/test_lower.py",

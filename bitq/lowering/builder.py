@@ -1,11 +1,13 @@
-"""The growing integer graph during lowering: stored tensors, and linear layers that wait for what follows them.
+"""The growing integer graph during lowering: stored tensors, and what waits for what follows it.
 
-A linear layer stays `Pending` while batch norm and ReLU fold into it; it becomes an operation with one rescale when
-something else needs its value.
+A linear layer stays `Pending` while batch norms and clamps fold into it; it becomes an operation with one rescale
+when something else needs its value. What only moves values is `Lazy` until something reads them.
 """
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,7 +56,7 @@ class Pending:
         out_shape: of the integer graph, ``(h, w, channels)`` or ``(channels,)``.
         shape: torch's shape without the batch.
         stride, padding, groups, dilation: of a convolution; no stride marks a dense layer.
-        relu: whether a ReLU follows.
+        low, high: real clamp that follows; a ReLU is ``low = 0``.
     """
 
     layer: str
@@ -69,7 +71,13 @@ class Pending:
     padding: tuple[Pair, Pair] = NO_PADDING
     groups: int = 1
     dilation: Pair = (1, 1)
-    relu: bool = False
+    low: float = -math.inf
+    high: float = math.inf
+
+    @property
+    def clamped(self) -> bool:
+        """Whether a clamp follows, so that nothing linear can be folded in any more."""
+        return self.low > -math.inf or self.high < math.inf
 
     def affine(self, gain: Reals, offset: Reals) -> Pending:
         """Return the layer followed by ``y · gain + offset`` per channel."""
@@ -77,6 +85,14 @@ class Pending:
 
 
 Value = Stored | Pending
+
+
+class Lazy(ABC):
+    """A value that is not made before it is read."""
+
+    @abstractmethod
+    def settle(self, builder: Builder) -> Stored:
+        """Add what makes it."""
 
 
 class Builder:
@@ -91,19 +107,26 @@ class Builder:
         self.ops: list[Op] = []
         self._weights = weights
         self._seen = seen
-        self._values: dict[fx.Node, Value] = {}
+        self._values: dict[fx.Node, Value | Lazy] = {}
 
-    def set(self, node: fx.Node, value: Value) -> None:
+    def set(self, node: fx.Node, value: Value | Lazy) -> None:
         """Remember the value of a node."""
         self._values[node] = value
 
+    def raw(self, node: fx.Node) -> Value | Lazy:
+        """Return the value of a node as it is."""
+        return self._values[node]
+
     def value(self, node: fx.Node) -> Value:
         """Return the value of a node, pending or stored."""
-        return self._values[node]
+        value = self._values[node]
+        if isinstance(value, Lazy):
+            value = self._values[node] = value.settle(self)
+        return value
 
     def stored(self, node: fx.Node) -> Stored:
         """Return the value of a node as a tensor of the graph, rescaling a pending layer to 8 bits."""
-        value = self._values[node]
+        value = self.value(node)
         if isinstance(value, Pending):
             value = self._commit(value, self._activation_type(node.name, value))
             self._values[node] = value
@@ -116,7 +139,7 @@ class Builder:
         if (value.type.dtype, value.type.scale, value.type.zero_point) == (kind.dtype, kind.scale, kind.zero_point):
             return value
         gain: Reals = np.array([value.type.scale / kind.scale])
-        low, high = _lowest(kind.dtype), kind.dtype.high
+        low, high = lowest(kind.dtype), kind.dtype.high
         fixed = fix(gain, np.zeros(1), 255, kind.dtype, kind.zero_point, low=low, high=high)
         name = self.name(f"{layer}.{value.name}")
         out = replace(kind, shape=value.type.shape)
@@ -128,8 +151,8 @@ class Builder:
 
         A head with one gain for all channels hands out its accumulators; others are rescaled to a common step.
         """
-        value = self._values[node]
-        if isinstance(value, Pending) and not value.relu:
+        value = self.value(node)
+        if isinstance(value, Pending) and not value.clamped:
             positive = _with_positive_gain(value)
             if np.ptp(positive.gain) == 0 and np.abs(positive.offset).max() < 2**30 * positive.gain[0]:
                 return self._accumulators(positive)
@@ -186,9 +209,15 @@ class Builder:
             return TensorType(shape, UINT8, seen.magnitude / UINT8.high)
         return TensorType(shape, INT8, seen.magnitude / INT8.high)
 
+    def skewed(self, seen: Seen, shape: tuple[int, ...]) -> TensorType:
+        """Return the 8-bit type that spreads a calibrated range, and 0, over all its integers."""
+        low, high = min(seen.low, 0.0), max(seen.high, 0.0)
+        scale = (high - low or 1.0) / UINT8.high
+        return TensorType(shape, UINT8, scale, round(-low / scale))
+
     def _activation_type(self, name: str, value: Pending) -> TensorType:
         seen = self._seen[name]
-        return self.activation(replace(seen, low=0.0) if value.relu else seen, value.out_shape)
+        return self.activation(replace(seen, low=max(seen.low, value.low)), value.out_shape)
 
     def _accumulators(self, value: Pending) -> Stored:
         bias = shorten(np.rint(value.offset / value.gain), np.inf)
@@ -206,8 +235,8 @@ class Builder:
                 magnitude,
                 out.dtype,
                 out.zero_point,
-                low=out.zero_point if value.relu else _lowest(out.dtype),
-                high=out.dtype.high,
+                low=_clamp(value.low, out, lowest(out.dtype)),
+                high=_clamp(value.high, out, out.dtype.high),
             )
         except ArithmeticError as error:
             raise RangeError(
@@ -221,7 +250,15 @@ class Builder:
         return Stored(name, out, value.shape)
 
 
-def _lowest(dtype: DType) -> int:
+def _clamp(real: float, out: TensorType, default: int) -> int:
+    """Return the integer of a real clamp, the default where there is none or it lies outside."""
+    if math.isinf(real):
+        return default
+    return int(np.clip(round(real / out.scale) + out.zero_point, lowest(out.dtype), out.dtype.high))
+
+
+def lowest(dtype: DType) -> int:
+    """Return the least integer that lowering uses: symmetric around 0 for INT8."""
     return -127 if dtype is INT8 else dtype.low
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ from bitq.core.errors import DeployError
 from bitq.ir.ops import SquaredError
 from bitq.ir.types import INT32, TensorType
 from bitq.lowering.builder import Builder, Pending, Stored, Value
-from bitq.lowering.trace import Whole
+from bitq.lowering.standins import Mean, Minus, Square
+from bitq.lowering.trace import Seen, Whole
 from bitq.quant.quantizer import QuantizedModel
 
 Reals = NDArray[np.float64]
@@ -59,6 +61,38 @@ def in_units(quantized: QuantizedModel, mean: Reals, std: Reals) -> QuantizedMod
 def reconstruction_error(quantized: QuantizedModel) -> QuantizedModel:
     """Return a model that gives the mean squared error of what an autoencoder makes of its input, ``(n, 1)``."""
     return _behind(quantized, _Compared, "error", MeanSquaredError())
+
+
+def as_errors(traced: fx.GraphModule, seen: dict[str, Seen]) -> None:
+    """Replace ``((y - x) ** 2).mean(…)`` over all of a row, written in a forward pass, by one layer."""
+    for node in list(traced.graph.nodes):
+        squared = _only_read(traced, node, Mean)
+        difference = squared and _only_read(traced, squared, Square)
+        if difference is None or not isinstance(traced.get_submodule(str(difference.target)), Minus):
+            continue
+        mean = traced.get_submodule(str(node.target))
+        rank = len(seen[difference.name].shape) + 1
+        assert isinstance(mean, Mean)
+        if mean.total or {dim % rank for dim in mean.dim} != set(range(1, rank)) or len(difference.users) > 1:
+            continue
+        y, x = difference.args if _is_input(difference.args[1]) else reversed(difference.args)
+        traced.add_submodule(f"{node.name}_error", MeanSquaredError())
+        with traced.graph.inserting_after(node):
+            error = traced.graph.call_module(f"{node.name}_error", (y, x))
+        node.replace_all_uses_with(error)
+    traced.graph.eliminate_dead_code()
+
+
+def _only_read(traced: fx.GraphModule, node: fx.Node, kind: type[nn.Module]) -> fx.Node | None:
+    """Return what a module of a kind reads, if nobody else does."""
+    if node.op != "call_module" or not isinstance(traced.get_submodule(str(node.target)), kind):
+        return None
+    source = node.args[0]
+    return source if isinstance(source, fx.Node) and source.op == "call_module" and len(source.users) == 1 else None
+
+
+def _is_input(value: Any) -> bool:
+    return isinstance(value, fx.Node) and value.op == "placeholder"
 
 
 def mean_squared_error(builder: Builder, node: fx.Node, module: MeanSquaredError) -> Value:

@@ -8,12 +8,14 @@ from bitq.core.errors import DeployError
 from bitq.data.dataset import InputSpec
 from bitq.ir.check import check
 from bitq.ir.graph import Graph
-from bitq.ir.ops import ArgMax
+from bitq.ir.ops import ArgMax, Op
 from bitq.ir.ranges import prove
 from bitq.ir.types import INT8, INT32, TensorType
-from bitq.lowering.builder import INPUT, WINNER, Builder, Stored, Value
+from bitq.lowering.builder import INPUT, WINNER, Builder, Lazy, Stored, Value
 from bitq.lowering.calls import path_of
-from bitq.lowering.modules import MODULES, channels_last
+from bitq.lowering.common import channels_last
+from bitq.lowering.heads import as_errors
+from bitq.lowering.modules import INSTEAD, MODULES
 from bitq.lowering.sequences import Turn
 from bitq.lowering.trace import observe, trace
 from bitq.quant.quantizer import QuantizedModel
@@ -24,21 +26,25 @@ def lower(
 ) -> Graph:
     """Turn a quantized torch model into an integer graph.
 
+    A model that returns several tensors has several outputs, in that order; a dict's values count.
+
     Args:
         quantized: plain module with rounded weights, and their codes.
         calibration: real inputs ``(n, *shape)``, a few hundred to a few thousand training rows; their ranges
             set the scales of the activations.
         spec: integer encoding of the input.
         name: C identifier of the model.
-        classify: whether the entry point returns the index of the largest score.
+        classify: whether the entry point returns the index of the largest score of the first output.
 
     Raises:
         DeployError: a module is not covered, or a weight is in float; names the module.
         RangeError: an accumulator may not fit in 32 bits.
     """
     traced = trace(quantized.model)
-    builder = Builder(quantized.weights, observe(traced, calibration))
-    output: Stored | None = None
+    seen = observe(traced, calibration)
+    as_errors(traced, seen)
+    builder = Builder(quantized.weights, seen)
+    outputs: list[str] = []
     shape = (1, *spec.shape) if spec.channels_last else channels_last(spec.shape)
     source = TensorType(shape, INT8, spec.scale, spec.zero_point)
     for node in traced.graph.nodes:
@@ -50,19 +56,28 @@ def lower(
                 )
             builder.set(node, Stored(INPUT, source, spec.shape))
         elif node.op == "output":
-            output = builder.scores(_only(node))
+            outputs = [builder.scores(value).name for value in _results(node)]
         else:
             builder.set(node, _lower_node(builder, node, traced))
-    assert output is not None
     ops = list(builder.ops)
     if classify:
-        ops.append(ArgMax(name=WINNER, inputs=(output.name,), out=TensorType((1,), INT32, 1.0)))
-    graph = Graph(name, source, tuple(ops), (output.name,), WINNER if classify else None)
+        ops.append(ArgMax(name=WINNER, inputs=(outputs[0],), out=TensorType((1,), INT32, 1.0)))
+    graph = Graph(name, source, _read(ops, outputs), tuple(outputs), WINNER if classify else None)
     prove(check(graph))
     return graph
 
 
-def _lower_node(builder: Builder, node: fx.Node, traced: fx.GraphModule) -> Value:
+def _read(ops: list[Op], outputs: list[str]) -> tuple[Op, ...]:
+    """Return the operations that lead to an output."""
+    needed, kept = {*outputs, WINNER}, list[Op]()
+    for op in reversed(ops):
+        if op.name in needed:
+            needed.update(op.inputs)
+            kept.append(op)
+    return tuple(reversed(kept))
+
+
+def _lower_node(builder: Builder, node: fx.Node, traced: fx.GraphModule) -> Value | Lazy:
     if node.op != "call_module":
         function = getattr(node.target, "__name__", node.target)
         where = f" of '{path_of(node)}'" if path_of(node) else ""
@@ -73,8 +88,9 @@ def _lower_node(builder: Builder, node: fx.Node, traced: fx.GraphModule) -> Valu
     module = traced.get_submodule(str(node.target))
     lowering = MODULES.get(type(module))
     if lowering is None:
+        instead = f" Use {INSTEAD[type(module)]}." if type(module) in INSTEAD else ""
         raise DeployError(
-            f"layer '{node.target}' ({type(module).__name__}) cannot be lowered. Covered: {_covered()}."
+            f"layer '{node.target}' ({type(module).__name__}) cannot be lowered.{instead} Covered: {_covered()}."
         )
     return lowering(builder, node, module)
 
@@ -92,12 +108,18 @@ def _is_turned(placeholder: fx.Node, traced: fx.GraphModule) -> bool:
     )
 
 
-def _only(node: fx.Node) -> fx.Node:
+def _results(node: fx.Node) -> list[fx.Node]:
+    """Return what the forward pass returns: one tensor, or several in a tuple, list or dict."""
     result = node.args[0]
-    if not isinstance(result, fx.Node):
-        raise DeployError(f"the model returns {type(result).__name__}; one tensor of scores is expected.")
-    return result
+    values = list(result.values()) if isinstance(result, dict) else result
+    values = [values] if isinstance(values, fx.Node) else values
+    if not isinstance(values, list | tuple) or not all(isinstance(value, fx.Node) for value in values):
+        raise DeployError(f"the model returns {type(result).__name__}; tensors are expected, one or several.")
+    nodes = [value for value in values if isinstance(value, fx.Node)]
+    if len(set(nodes)) < len(nodes):
+        raise DeployError("the model returns a value twice; return each once.")
+    return nodes
 
 
 def _covered() -> str:
-    return ", ".join(sorted(t.__name__ for t in MODULES))
+    return ", ".join(sorted(t.__name__ for t in MODULES if t.__module__.startswith("torch")))

@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from torch import Tensor, fx, nn
+from numpy.typing import NDArray
+from torch import fx, nn
 
 from bitq.core.errors import DeployError
-from bitq.ir.ops import Add, AvgPool, Concat, Flatten, MaxPool, Pair, Requantize
-from bitq.ir.types import Rescale
-from bitq.lowering.builder import Builder, Pending, Stored, Value
-from bitq.lowering.calls import Join, Mean, Plus, Reshape
-from bitq.lowering.fixed import Reals, fix
+from bitq.ir.ops import Pair
+from bitq.lowering.activations import affine, batch_norm, clamp, hard_sigmoid, hard_swish, leaky, square, table
+from bitq.lowering.branches import join, plus, times
+from bitq.lowering.builder import Builder, Lazy, Pending, Stored, Value
+from bitq.lowering.common import channels_last, pair, real, require, source
+from bitq.lowering.fixed import Reals
 from bitq.lowering.heads import MeanSquaredError, mean_squared_error
+from bitq.lowering.pools import adaptive_average_pool, adaptive_max_pool, average_pool, max_pool, mean
 from bitq.lowering.recurrent import RECURRENT
+from bitq.lowering.shapes import Arranged, Padded, pad, rearrange
+from bitq.lowering.standins import Affine, Join, Mean, Minus, Plus, Rearranged, Reshape, Square, Sum, Times
+from bitq.quant.matrix import QuantizedWeight
 
-Lowering = Callable[[Builder, fx.Node, Any], Value]
+Lowering = Callable[[Builder, fx.Node, Any], Value | Lazy]
 
 
 def linear(builder: Builder, node: fx.Node, module: nn.Linear) -> Value:
     """A dense layer; columns follow the channels-last order of a flattened input."""
-    layer, x = str(node.target), builder.stored(_source(node))
+    layer, value = str(node.target), builder.raw(source(node))
     weight = builder.weight(layer)
-    _require(len(x.shape) == 1, layer, f"a dense layer reads a vector, got {x.shape}; put nn.Flatten before it")
     codes = weight.codes
+    if isinstance(value, Arranged) and value.permutes:
+        # The columns follow, so nothing has to move.
+        x, codes = value.x, np.empty_like(codes)
+        codes[:, value.index] = weight.codes
+        return _dense(layer, x, codes, weight, module)
+    x = builder.stored(source(node))
+    require(len(x.shape) == 1, layer, f"a dense layer reads a vector, got {x.shape}; put nn.Flatten before it")
     if x.flat_from is not None and len(x.flat_from) > 1:
         codes = np.moveaxis(codes.reshape(len(codes), *x.flat_from), 1, -1).reshape(len(codes), -1)
+    return _dense(layer, x, codes, weight, module)
+
+
+def _dense(layer: str, x: Stored, codes: NDArray[np.int8], weight: QuantizedWeight, module: nn.Linear) -> Pending:
     out = (module.out_features,)
     gain = np.broadcast_to(weight.scale * x.type.scale, out)
     return Pending(layer, x, np.ascontiguousarray(codes), weight, gain, _bias(module), out, out)
@@ -36,14 +51,20 @@ def linear(builder: Builder, node: fx.Node, module: nn.Linear) -> Value:
 
 def convolution(builder: Builder, node: fx.Node, module: nn.Conv1d | nn.Conv2d) -> Value:
     """A convolution over one or two dimensions, depthwise and dilated ones included."""
-    layer, x = str(node.target), builder.stored(_source(node))
+    layer, value = str(node.target), builder.raw(source(node))
     weight = builder.weight(layer)
-    _require(module.padding_mode == "zeros", layer, f"padding_mode='{module.padding_mode}'; only zeros are covered")
+    require(module.padding_mode == "zeros", layer, f"padding_mode='{module.padding_mode}'; only zeros are covered")
     codes = weight.codes if weight.codes.ndim == 4 else weight.codes[:, :, None, :]
     kernel = (codes.shape[2], codes.shape[3])
-    dilation = _pair(module.dilation)
-    padding = _padding(module, ((kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1))
-    stride = _pair(module.stride)
+    dilation = pair(module.dilation)
+    padding = _conv_padding(module, ((kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1))
+    if isinstance(value, Padded) and value.value == value.x.type.zero_point:
+        x = value.x
+        (top, bottom), (left, right) = ((a + c, b + d) for (a, b), (c, d) in zip(padding, value.padding, strict=True))
+        padding = ((top, bottom), (left, right))
+    else:
+        x = builder.stored(source(node))
+    stride = pair(module.stride)
     shape = builder.seen(node).shape
     gain = np.broadcast_to(weight.scale * x.type.scale, (module.out_channels,))
     return Pending(
@@ -62,140 +83,6 @@ def convolution(builder: Builder, node: fx.Node, module: nn.Conv1d | nn.Conv2d) 
     )
 
 
-def batch_norm(builder: Builder, node: fx.Node, module: nn.BatchNorm1d | nn.BatchNorm2d) -> Value:
-    """Batch norm with running statistics, folded into the layer before it."""
-    value = builder.value(_source(node))
-    folds = isinstance(value, Pending) and not value.relu
-    _require(folds, str(node.target), "a batch norm is folded into a convolution or dense layer right before it")
-    assert isinstance(value, Pending)
-    _require(module.running_var is not None, str(node.target), "a batch norm needs track_running_stats=True")
-    mean, variance = _real(module.running_mean), _real(module.running_var)
-    gain = 1.0 / np.sqrt(variance + module.eps)
-    offset = -mean * gain
-    if module.affine:
-        gain, offset = gain * _real(module.weight), offset * _real(module.weight) + _real(module.bias)
-    return value.affine(gain, offset)
-
-
-def relu(builder: Builder, node: fx.Node, module: nn.ReLU) -> Value:
-    """A clamp at zero, in the rescale of the layer right before it where there is one."""
-    value = builder.value(_source(node))
-    if isinstance(value, Pending):
-        return replace(value, relu=True)
-    if value.type.dtype.low >= value.type.zero_point:
-        return value
-    layer = str(node.target)
-    zero = value.type.zero_point
-    clamp = Rescale(np.ones(1, np.int16), 0, 0, zero, zero, value.type.dtype.high)
-    name = builder.name(layer)
-    builder.add(Requantize(name=name, inputs=(value.name,), out=value.type, layer=layer, rescale=clamp))
-    return replace(value, name=name)
-
-
-def max_pool(builder: Builder, node: fx.Node, module: nn.MaxPool1d | nn.MaxPool2d) -> Value:
-    """Max pooling."""
-    layer, x = str(node.target), builder.stored(_source(node))
-    _require(_pair(module.dilation) == (1, 1), layer, f"dilation={module.dilation} is not covered; use 1")
-    _require(not module.ceil_mode, layer, "ceil_mode=True is not covered; use False")
-    _require(not module.return_indices, layer, "return_indices=True is not covered; use False")
-    kernel, stride = _window(module.kernel_size, x), _window(module.stride, x)
-    pad = _pair(module.padding) if len(x.shape) == 3 else (0, _pair(module.padding)[1])
-    shape = builder.seen(node).shape
-    out = replace(x.type, shape=channels_last(shape))
-    padding = ((pad[0], pad[0]), (pad[1], pad[1]))
-    name = builder.name(layer)
-    builder.add(
-        MaxPool(name=name, inputs=(x.name,), out=out, layer=layer, kernel=kernel, stride=stride, padding=padding)
-    )
-    return Stored(name, out, shape)
-
-
-def average_pool(builder: Builder, node: fx.Node, module: nn.AvgPool1d | nn.AvgPool2d) -> Value:
-    """Average pooling without padding."""
-    layer, x = str(node.target), builder.stored(_source(node))
-    _require(not np.any(module.padding), layer, f"padding={module.padding} is not covered; use 0")
-    _require(not module.ceil_mode, layer, "ceil_mode=True is not covered; use False")
-    divisor = getattr(module, "divisor_override", None)
-    _require(divisor is None, layer, f"divisor_override={divisor} is not covered; leave it out")
-    window, stride = _window(module.kernel_size, x), _window(module.stride, x)
-    return _average(builder, node, x, window, stride, builder.seen(node).shape)
-
-
-def global_average(builder: Builder, node: fx.Node, module: nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d) -> Value:
-    """Adaptive average pooling to a single element per channel."""
-    layer, x = str(node.target), builder.stored(_source(node))
-    _require(_pair(module.output_size) == (1, 1), layer, f"output_size={module.output_size} is not covered; use 1")
-    kernel = (x.type.shape[0], x.type.shape[1])
-    return _average(builder, node, x, kernel, kernel, builder.seen(node).shape)
-
-
-def flatten(builder: Builder, node: fx.Node, module: nn.Flatten) -> Value:
-    """The same integers as a vector; the dense layer behind it reorders its columns."""
-    x = builder.stored(_source(node))
-    _require(module.start_dim == 1 and module.end_dim == -1, str(node.target), "nn.Flatten() with its defaults only")
-    return _vector(builder, node, x)
-
-
-def reshape(builder: Builder, node: fx.Node, module: Reshape) -> Value:
-    """A view of each sample as a vector, which is what nn.Flatten does."""
-    x = builder.stored(_source(node))
-    whole = builder.seen(node).shape == (x.type.size,)
-    _require(whole, str(node.target), f"it gives {builder.seen(node).shape} per sample; use torch.flatten(x, 1)")
-    return _vector(builder, node, x)
-
-
-def mean(builder: Builder, node: fx.Node, module: Mean) -> Value:
-    """The mean over all places, channel by channel."""
-    layer, x = str(node.target), builder.stored(_source(node))
-    rank = len(x.shape) + 1
-    dims = sorted(dim % rank for dim in module.dim)
-    all_places = rank > 2 and dims == list(range(2, rank))
-    _require(all_places, layer, f"dim={module.dim} of an input {x.shape}; only the mean over all places is covered")
-    kernel = (x.type.shape[0], x.type.shape[1])
-    pooled = _average(builder, node, x, kernel, kernel, (x.shape[0], *[1] * (rank - 2)))
-    return pooled if module.keepdim else _vector(builder, node, pooled)
-
-
-def plus(builder: Builder, node: fx.Node, module: Plus) -> Value:
-    """A sum of two values, each with its own scale; a ReLU that follows is in its clamp."""
-    layer, (a, b) = str(node.target), _operands(builder, node)
-    _require(a.shape == b.shape, layer, f"it adds {a.shape} and {b.shape}; both sides need one shape")
-    _require(_order(a) == _order(b), layer, "it adds values that were flattened from different shapes")
-    out = builder.activation(builder.seen(_before_relu(node)), a.type.shape)
-    ratios = np.array([a.type.scale, b.type.scale]) / out.scale
-    shift = int(np.clip(14 - np.floor(np.log2(ratios.max())), 0, 30))
-    first, second = (int(m) for m in np.clip(np.rint(ratios * 2.0**shift), 1, 32767))
-    rescale = Rescale(np.ones(1, np.int16), 0, shift, out.zero_point, max(out.dtype.low, -127), out.dtype.high)
-    name = builder.name(layer)
-    builder.add(
-        Add(
-            name=name,
-            inputs=(a.name, b.name),
-            out=out,
-            layer=layer,
-            multipliers=(first, second),
-            rescale=rescale,
-        )
-    )
-    return Stored(name, out, a.shape, a.flat_from)
-
-
-def join(builder: Builder, node: fx.Node, module: Join) -> Value:
-    """Values side by side along their channels, brought to one type first."""
-    layer, values = str(node.target), _operands(builder, node)
-    shape = builder.seen(node).shape
-    _require(module.dim in (1, -len(shape)), layer, f"dim={module.dim}; only dim=1, the channels, is covered")
-    flat = any(len(_order(value)) > 1 and value.flat_from for value in values)
-    _require(not flat, layer, "it joins flattened values; join them before they are flattened")
-    kinds = {(value.type.dtype.name, value.type.scale, value.type.zero_point) for value in values}
-    out = values[0].type if len(kinds) == 1 else builder.activation(builder.seen(node), ())
-    names = [builder.cast(layer, value, out).name for value in values]
-    name = builder.name(layer)
-    out = replace(out, shape=channels_last(shape))
-    builder.add(Concat(name=name, inputs=tuple(names), out=out, layer=layer))
-    return Stored(name, out, shape)
-
-
 def softmax(builder: Builder, node: fx.Node, module: nn.Softmax | nn.LogSoftmax) -> Value:
     """Always refused: as the last step it is gone before this."""
     raise DeployError(
@@ -204,9 +91,9 @@ def softmax(builder: Builder, node: fx.Node, module: nn.Softmax | nn.LogSoftmax)
     )
 
 
-def nothing(builder: Builder, node: fx.Node, module: nn.Module) -> Value:
+def nothing(builder: Builder, node: fx.Node, module: nn.Module) -> Value | Lazy:
     """A module that does nothing in inference."""
-    return builder.value(_source(node))
+    return builder.raw(source(node))
 
 
 MODULES: dict[type[nn.Module], Lowering] = {
@@ -215,93 +102,56 @@ MODULES: dict[type[nn.Module], Lowering] = {
     nn.Conv2d: convolution,
     nn.BatchNorm1d: batch_norm,
     nn.BatchNorm2d: batch_norm,
-    nn.ReLU: relu,
-    nn.MaxPool1d: max_pool,
-    nn.MaxPool2d: max_pool,
-    nn.AvgPool1d: average_pool,
-    nn.AvgPool2d: average_pool,
-    nn.AdaptiveAvgPool1d: global_average,
-    nn.AdaptiveAvgPool2d: global_average,
-    nn.Flatten: flatten,
-    Reshape: reshape,
-    Mean: mean,
-    Plus: plus,
-    **RECURRENT,
+    **dict.fromkeys((nn.ReLU, nn.ReLU6, nn.Hardtanh), clamp),
+    **dict.fromkeys((nn.LeakyReLU, nn.PReLU, nn.RReLU), leaky),
+    nn.Hardsigmoid: hard_sigmoid,
+    nn.Hardswish: hard_swish,
+    **dict.fromkeys((nn.Sigmoid, nn.Tanh, nn.SiLU, nn.GELU, nn.Softplus, nn.Softsign, nn.LogSigmoid), table),
+    **dict.fromkeys((nn.ELU, nn.CELU, nn.SELU, nn.Mish), table),
+    **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d), max_pool),
+    **dict.fromkeys((nn.AvgPool1d, nn.AvgPool2d), average_pool),
+    **dict.fromkeys((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d), adaptive_average_pool),
+    **dict.fromkeys((nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d), adaptive_max_pool),
+    **dict.fromkeys((nn.ZeroPad1d, nn.ZeroPad2d, nn.ConstantPad1d, nn.ConstantPad2d), pad),
+    **dict.fromkeys((nn.Flatten, nn.Unflatten, nn.ChannelShuffle), rearrange),
+    **dict.fromkeys((Reshape, Rearranged), rearrange),
+    **dict.fromkeys((Mean, Sum), mean),
+    **dict.fromkeys((Plus, Minus), plus),
+    Times: times,
+    Affine: affine,
+    Square: square,
     Join: join,
     MeanSquaredError: mean_squared_error,
-    nn.Softmax: softmax,
-    nn.LogSoftmax: softmax,
-    nn.Dropout: nothing,
-    nn.Dropout1d: nothing,
-    nn.Dropout2d: nothing,
-    nn.Identity: nothing,
+    **RECURRENT,
+    **dict.fromkeys((nn.Softmax, nn.LogSoftmax), softmax),
+    **dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity), nothing),
 }
 
-
-def channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return torch's ``(c, h, w)`` as ``(h, w, c)``, ``(c, t)`` as ``(1, t, c)`` and ``(f,)`` as it is."""
-    match shape:
-        case (channels, height, width):
-            return (height, width, channels)
-        case (channels, time):
-            return (1, time, channels)
-        case _:
-            return shape
-
-
-def _vector(builder: Builder, node: fx.Node, x: Stored) -> Stored:
-    if len(x.shape) == 1:
-        return x
-    name = builder.name(str(node.target))
-    out = replace(x.type, shape=(x.type.size,))
-    builder.add(Flatten(name=name, inputs=(x.name,), out=out, layer=str(node.target)))
-    return Stored(name, out, (x.type.size,), flat_from=x.shape)
-
-
-def _average(
-    builder: Builder, node: fx.Node, x: Stored, kernel: Pair, stride: Pair, shape: tuple[int, ...]
-) -> Stored:
-    count = kernel[0] * kernel[1]
-    out = builder.activation(builder.seen(node), channels_last(shape))
-    reach = count * (x.type.dtype.high - min(x.type.dtype.low, 0))
-    gain: Reals = np.array([x.type.scale / count / out.scale])
-    fixed = fix(gain, np.zeros(1), reach, out.dtype, out.zero_point, low=out.dtype.low, high=out.dtype.high)
-    layer = str(node.target)
-    name = builder.name(layer)
-    builder.add(
-        AvgPool(
-            name=name, inputs=(x.name,), out=out, layer=layer, kernel=kernel, stride=stride, rescale=fixed.rescale
-        )
-    )
-    return Stored(name, out, shape)
+_NORM = "nn.BatchNorm1d or nn.BatchNorm2d, which costs nothing on the chip"
+_WIDER = "nn.Linear to the wanted size and a view"
+_MEMORY = "nn.GRU, or nn.Conv1d with dilation"
+INSTEAD: dict[type[nn.Module], str] = {
+    **dict.fromkeys((nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.InstanceNorm1d, nn.InstanceNorm2d), _NORM),
+    nn.LocalResponseNorm: _NORM,
+    **dict.fromkeys((nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Upsample, nn.UpsamplingNearest2d), _WIDER),
+    **dict.fromkeys((nn.PixelShuffle, nn.PixelUnshuffle), "nn.Conv2d with a stride, or nn.ChannelShuffle"),
+    **dict.fromkeys((nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerEncoder), _MEMORY),
+    **dict.fromkeys((nn.LSTMCell, nn.GRUCell, nn.RNNCell), "the layer over the whole sequence, such as nn.GRU"),
+    nn.Conv3d: "nn.Conv2d with the frames as channels",
+    nn.BatchNorm3d: "nn.BatchNorm2d",
+    **dict.fromkeys((nn.LPPool1d, nn.LPPool2d, nn.FractionalMaxPool2d), "nn.AvgPool or nn.MaxPool"),
+    **dict.fromkeys(
+        (nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReplicationPad1d, nn.ReplicationPad2d), "zero padding"
+    ),
+    **dict.fromkeys((nn.Threshold, nn.Hardshrink, nn.Softshrink, nn.Tanhshrink), "nn.ReLU or nn.LeakyReLU"),
+    **dict.fromkeys((nn.Softmin, nn.Softmax2d, nn.GLU), "nn.Sigmoid as a gate, or a softmax as the last step"),
+    **dict.fromkeys((nn.Embedding, nn.EmbeddingBag), "numbers as input, one-hot ones for classes"),
+    nn.Bilinear: "nn.Linear of both inputs joined by torch.cat",
+}
+"""What could replace a module that is not covered."""
 
 
-def _operands(builder: Builder, node: fx.Node) -> list[Stored]:
-    return [builder.stored(source) for source in node.args if isinstance(source, fx.Node)]
-
-
-def _order(value: Stored) -> tuple[int, ...]:
-    """Return the shape that decides the order of a value's elements; a vector's order is its own."""
-    shape = value.flat_from or value.shape
-    return shape if int(np.prod(shape[1:])) > 1 else shape[:1]
-
-
-def _before_relu(node: fx.Node) -> fx.Node:
-    """Return the ReLU that is the only reader of a value, or the value itself."""
-    user = next(iter(node.users)) if len(node.users) == 1 else node
-    modules = node.graph.owning_module
-    if user.op != "call_module" or modules is None:
-        return node
-    return user if isinstance(modules.get_submodule(str(user.target)), nn.ReLU) else node
-
-
-def _source(node: fx.Node) -> fx.Node:
-    source = node.args[0]
-    assert isinstance(source, fx.Node)
-    return source
-
-
-def _padding(module: nn.Conv1d | nn.Conv2d, reach: Pair) -> tuple[Pair, Pair]:
+def _conv_padding(module: nn.Conv1d | nn.Conv2d, reach: Pair) -> tuple[Pair, Pair]:
     if module.padding == "same":
         # torch puts the odd sample at the end.
         before = ((reach[0] - 1) // 2, (reach[1] - 1) // 2)
@@ -313,27 +163,5 @@ def _padding(module: nn.Conv1d | nn.Conv2d, reach: Pair) -> tuple[Pair, Pair]:
     return (vertical, vertical), (horizontal, horizontal)
 
 
-def _window(size: Any, x: Stored) -> Pair:
-    vertical, horizontal = _pair(size)
-    return (vertical, horizontal) if len(x.shape) == 3 else (1, horizontal)
-
-
-def _pair(size: Any) -> Pair:
-    if isinstance(size, int):
-        return size, size
-    values = tuple(size)
-    return (1, values[0]) if len(values) == 1 else (values[0], values[1])
-
-
 def _bias(module: nn.Linear | nn.Conv1d | nn.Conv2d) -> Reals:
-    return np.zeros(len(module.weight)) if module.bias is None else _real(module.bias)
-
-
-def _real(values: Tensor | None) -> Reals:
-    assert values is not None
-    return values.detach().cpu().double().numpy()
-
-
-def _require(holds: bool, layer: str, what: str) -> None:
-    if not holds:
-        raise DeployError(f"layer '{layer}' cannot be lowered: {what}.")
+    return np.zeros(len(module.weight)) if module.bias is None else real(module.bias)

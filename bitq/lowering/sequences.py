@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from bitq.core.errors import DeployError
-from bitq.lowering.calls import Join, Mean, Plus, Reshape
 from bitq.lowering.recurrence import Recurrence, Where
+from bitq.lowering.standins import Join, Mean, Plus, Reshape
 
 Order = tuple[int, ...]
 """Which axis of ``(batch, channels, time)`` each axis of a tensor is."""

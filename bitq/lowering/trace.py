@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from bitq.core.errors import DeployError
-from bitq.lowering.calls import as_modules
+from bitq.lowering.calls import as_modules, as_views
 from bitq.lowering.sequences import as_recurrences
 
 
@@ -51,8 +51,12 @@ def trace(model: nn.Module) -> fx.GraphModule:
             f"{type(model).__name__} cannot be traced: {error}. Its forward pass may call layers and tensor "
             "functions, but not branch on values."
         ) from error
+    inputs = [node.name for node in traced.graph.nodes if node.op == "placeholder" and node.users]
+    if len(inputs) != 1:
+        raise DeployError(f"{type(model).__name__} reads {len(inputs)} inputs ({', '.join(inputs)}); one is covered.")
     as_modules(traced)
     as_recurrences(traced)
+    as_views(traced)
     return traced
 
 

@@ -123,8 +123,6 @@ class Functional(nn.Module):
                 return y.sort(1)
             case "pair":
                 return y, y
-            case "twice":
-                return self.fc(torch.cat([y, y[:, :1]], 1))
             case _:
                 return y if x.sum() > 0 else -y
 
@@ -138,21 +136,22 @@ def image(*tail: nn.Module) -> nn.Sequential:
     [
         (nn.Sequential(nn.Conv1d(2, 4, 3, padding=1, padding_mode="circular")), (2, 9), "layer '0'.*circular"),
         (image(nn.MaxPool2d(2, dilation=2)), (1, 8, 8), "layer '2'.*dilation=2"),
-        (image(nn.MaxPool2d(2, ceil_mode=True)), (1, 8, 8), "layer '2'.*ceil_mode"),
         (image(nn.MaxPool2d(2, return_indices=True)), (1, 8, 8), "layer '2'.*return_indices"),
-        (image(nn.AvgPool2d(2, padding=1)), (1, 8, 8), "layer '2'.*padding=1"),
+        (image(nn.AvgPool2d(2, padding=1, count_include_pad=False)), (1, 8, 8), "layer '2'.*count_include_pad"),
         (image(nn.AvgPool2d(2, ceil_mode=True)), (1, 8, 8), "layer '2'.*ceil_mode"),
         (image(nn.AvgPool2d(2, divisor_override=3)), (1, 8, 8), "layer '2'.*divisor_override=3"),
-        (image(nn.AdaptiveAvgPool2d(2)), (1, 8, 8), "layer '2'.*output_size=2"),
-        (image(nn.Flatten(2)), (1, 8, 8), "layer '2'.*nn.Flatten"),
+        (image(nn.AdaptiveAvgPool2d(4)), (1, 8, 8), "layer '2'.*output_size=4 of 6 places.*a divisor of 6"),
+        (image(nn.Flatten(0)), (1, 8, 8), "layer '2'.*rows of a batch"),
         (image(nn.Linear(6, 2)), (1, 8, 8), "layer '2'.*put nn.Flatten before it"),
-        (nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 2)), (4,), "layer '0'.*right before"),
-        (nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.BatchNorm1d(3)), (4,), "layer '2'.*right before"),
         (nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3, track_running_stats=False)), (4,), "'1'.*track_running"),
-        (nn.Sequential(nn.Linear(4, 3), nn.Sequential(nn.Tanh())), (4,), "layer '1.0' .Tanh.*Covered: .*Linear"),
+        (nn.Sequential(nn.Linear(4, 3), nn.Sequential(nn.Tanhshrink())), (4,), "'1.0' .Tanhshrink.*Use nn.ReLU"),
+        (
+            nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3)),
+            (4,),
+            "'1' .LayerNorm.*Use nn.BatchNorm1d.*Covered",
+        ),
         (Functional("sort"), (4,), "'sort' in the forward pass.*covered: .*Linear.*functions"),
-        (Functional("pair"), (4,), "returns .*one tensor of scores"),
-        (Functional("twice"), (4,), "cannot be lowered"),
+        (Functional("pair"), (4,), "returns a value twice"),
         (Functional("branch"), (4,), "Functional cannot be traced.*not branch on values"),
     ],
     ids=str,

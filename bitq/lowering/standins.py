@@ -1,0 +1,130 @@
+"""Modules for what torch has none of: sums, products, constants, means, and calls that only move elements."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Reshape(nn.Module):
+    """``x.view(...)``: sizes as written; None stands for one that was computed, as ``x.shape[0]`` is."""
+
+    def __init__(self, *sizes: int | Sequence[int | None] | None) -> None:
+        super().__init__()
+        first = sizes[0] if sizes else None
+        self.sizes: list[int | None] = list(first if isinstance(first, Sequence) else sizes)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` in its new shape."""
+        return x.reshape([len(x) if size is None else size for size in self.sizes])
+
+
+class Plus(nn.Module):
+    """``a + b``."""
+
+    def __init__(self, alpha: float = 1) -> None:
+        super().__init__()
+        if alpha != 1:
+            raise ValueError(f"alpha={alpha}; only 1 is covered")
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the sum."""
+        return a + b
+
+
+class Minus(Plus):
+    """``a − b``."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the difference."""
+        return a - b
+
+
+class Times(nn.Module):
+    """``a · b``."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the product."""
+        return a * b
+
+
+class Square(nn.Module):
+    """``x²``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the square."""
+        return x.square()
+
+
+class Affine(nn.Module):
+    """``x · gain + offset`` with constants: numbers, or tensors that broadcast."""
+
+    def __init__(self, gain: float | Tensor = 1.0, offset: float | Tensor = 0.0) -> None:
+        super().__init__()
+        self.gain, self.offset = gain, offset
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the scaled and shifted value."""
+        return x * self.gain + self.offset
+
+
+class Rearranged(nn.Module):
+    """A call that only moves elements.
+
+    Args:
+        target: a function, or the name of a method.
+        args: what it is given behind the tensor.
+        kwargs: the same by name.
+        item: which part of its result is meant, None for the whole.
+    """
+
+    def __init__(self, target: Any, args: Sequence[Any], kwargs: dict[str, Any], item: int | None = None) -> None:
+        super().__init__()
+        self.target, self.args, self.kwargs, self.item = target, args, kwargs, item
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the elements in their new places."""
+        call = getattr(x, self.target) if isinstance(self.target, str) else functools.partial(self.target, x)
+        result = call(*self.args, **self.kwargs)
+        return result if self.item is None else result[self.item]
+
+
+class Join(nn.Module):
+    """``torch.cat(values, dim)``."""
+
+    def __init__(self, dim: int = 0) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, *values: Tensor) -> Tensor:
+        """Return the values side by side."""
+        return torch.cat(values, self.dim)
+
+
+class Mean(nn.Module):
+    """``x.mean(dim)``."""
+
+    total = False
+
+    def __init__(self, dim: int | Sequence[int], keepdim: bool = False) -> None:
+        super().__init__()
+        self.dim = [dim] if isinstance(dim, int) else list(dim)
+        self.keepdim = keepdim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the mean over the dimensions."""
+        return x.mean(self.dim, keepdim=self.keepdim)
+
+
+class Sum(Mean):
+    """``x.sum(dim)``."""
+
+    total = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the sum over the dimensions."""
+        return x.sum(self.dim, keepdim=self.keepdim)
