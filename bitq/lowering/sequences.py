@@ -25,6 +25,10 @@ _PLAIN, _BATCH_FIRST, _TIME_FIRST = (0, 1, 2), (0, 2, 1), (2, 0, 1)
 _PERMUTES = (torch.permute, "permute")
 _SWAPS = (torch.transpose, torch.swapaxes, torch.swapdims, "transpose", "swapaxes", "swapdims")
 _ALL = slice(None, None, None)
+_POINTWISE = (
+    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.Sigmoid, nn.Tanh, nn.SiLU),
+    *(nn.GELU, nn.ELU, nn.Softplus, Plus),
+)
 
 
 class Turn(nn.Module):
@@ -190,7 +194,7 @@ class _Pass:
         match module:
             case nn.Dropout() | nn.Identity():
                 self._views[node] = view
-            case nn.ReLU() | Plus() if alike:
+            case _ if isinstance(module, _POINTWISE) and alike:
                 self._views[node] = _View(self._insert(node, node.name, module, *nodes), view.order)
             case Join() if alike:
                 joined = self._insert(node, node.name, Join(view.order[module.dim]), *nodes)
@@ -205,6 +209,10 @@ class _Pass:
                 node.replace_all_uses_with(self._insert(node, node.name, Turn(module, str(node.target)), view.node))
             case None if step is not None and view.layer is not None:
                 node.replace_all_uses_with(self._outputs(node, view.layer, step))
+            case None if step is not None:
+                with self._traced.graph.inserting_before(node):
+                    taken = self._traced.graph.call_function(operator.getitem, (view.node, (_ALL, _ALL, step)))
+                node.replace_all_uses_with(taken)
             case None if node.op == "output" and view.order == _BATCH_FIRST:
                 node.replace_input_with(_first(node), view.node)
             case _ if view.order != _PLAIN:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812  the name that everyone gives it
 from torch import nn
 
 from bitq.core.errors import DeployError
@@ -107,6 +108,8 @@ def test_the_last_step_of_the_other_direction_needs_one_step():
     [
         (lambda m, x: m.rnn(x)[0].mean(1), {}),
         (lambda m, x: m.act(m.rnn(x)[0]).mean(dim=1), {}),
+        (lambda m, x: torch.sigmoid(m.rnn(x)[0])[:, -2], {}),
+        (lambda m, x: F.leaky_relu(m.rnn(x)[0] + m.act(m.rnn(x)[0])).select(1, 0), {}),
         (lambda m, x: m.rnn(x)[0].flatten(1), {"head": TIME * WIDTH}),
         (lambda m, x: m.rnn(x)[0].reshape(x.shape[0], -1), {"head": TIME * WIDTH}),
         (lambda m, x: m.rnn(x)[0].transpose(1, 2).mean(2), {}),

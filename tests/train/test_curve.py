@@ -29,7 +29,7 @@ def run(method: str, epochs: int = 4, data=None) -> Fitted:
 @pytest.mark.parametrize("method", METHODS)
 def test_looking_changes_nothing(method, monkeypatch):
     looked = run(method)
-    assert ROADS <= set(looked.history[-1])
+    assert set(looked.history[-1]) >= ROADS
     monkeypatch.setattr(curve.Curve, "_roads", lambda *_: {})
     blind = run(method)
     for (name, one), other in zip(
