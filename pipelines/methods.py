@@ -33,6 +33,7 @@ from bitq.experiment import Job, Trained, run_job
 from bitq.track import figures
 from bitq.track.progress import ProgressBars
 from bitq.track.result import Metric
+from pipelines.arguments import choices
 
 _SMALL = ("experiment=mnist", "data.side=24", "model=cnn2d", "train.augment=1.0")
 _GESTURE = ("experiment=face2wake", "model=gesture", "train.batch=256", "train.epochs=90", "train.lr=0.002")
@@ -228,19 +229,20 @@ def _data(net: str) -> Dataset:
 
 
 def _choices(arguments: Sequence[str]) -> dict[str, object]:
-    given = dict(argument.split("=", 1) if "=" in argument else (argument, "") for argument in arguments)
-    for key in given:
-        if key not in ("net", "method", "bits", "seeds"):
-            raise ConfigError(f"unknown argument '{key}'.{nearest(key, ('net', 'method', 'bits', 'seeds'))}")
-    nets = given.get("net", ",".join(COMPARED)).split(",")
-    bits = given.get("bits", "float,8,ternary,2,1").split(",")
+    given = choices(
+        arguments,
+        net=",".join(COMPARED),
+        method=",".join(DEFAULT_METHODS),
+        bits="float,8,ternary,2,1",
+        seeds="5",
+    )
+    nets, bits = given["net"].split(","), given["bits"].split(",")
     for value, allowed in [*((net, NETS) for net in nets), *((b.partition("@")[0], BITS) for b in bits)]:
         if value not in allowed:
             raise ConfigError(f"'{value}' is not known.{nearest(value, allowed)}")
-    if not given.get("seeds", "5").isdigit():
+    if not given["seeds"].isdigit():
         raise ConfigError(f"seeds: must be a number, got '{given['seeds']}'.")
-    methods = given.get("method", ",".join(DEFAULT_METHODS)).split(",")
-    return {"nets": nets, "methods": methods, "bits": bits, "seeds": int(given.get("seeds", "5"))}
+    return {"nets": nets, "methods": given["method"].split(","), "bits": bits, "seeds": int(given["seeds"])}
 
 
 def _row(
