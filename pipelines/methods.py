@@ -35,6 +35,7 @@ from bitq.track.progress import ProgressBars
 from bitq.track.result import Metric
 from pipelines.arguments import choices
 
+_TWO_KB = "model.channels=[12,20,30]"  # 1,958 bytes of constants at 1 bit
 _SMALL = ("experiment=mnist", "data.side=24", "model=cnn2d", "train.augment=1.0")
 _GESTURE = ("experiment=face2wake", "model=gesture", "train.batch=256", "train.epochs=90", "train.lr=0.002")
 
@@ -42,10 +43,10 @@ NETS = {
     "mlp16": ("experiment=mnist", "data.side=16", "model=mlp", "train.epochs=12"),
     "lenet": ("experiment=mnist",),
     "lenet30k": ("experiment=mnist", "model.channels=[16,32]"),
-    "cnn2k": ("experiment=mnist", "data.side=24", "model=cnn2d", "train.epochs=5"),
-    "small2k": (*_SMALL, "train.epochs=20"),
-    "small4k": (*_SMALL, "model.channels=[16,32,48]", "train.epochs=14"),
-    "small8k": (*_SMALL, "model.channels=[16,32,64]", "model.last=48", "train.epochs=14"),
+    "cnn2k": ("experiment=mnist", "data.side=24", "model=cnn2d", _TWO_KB, "train.epochs=5"),
+    "small2k": (*_SMALL, _TWO_KB, "train.epochs=20"),
+    "small4k": (*_SMALL, "model.channels=[16,33,52]", "train.epochs=14"),
+    "small8k": (*_SMALL, "model.channels=[16,32,64]", "model.last=54", "train.epochs=14"),
     "gesture": _GESTURE,
     "gesture2": (*_GESTURE, "model.width=2"),
     "digits": ("experiment=digits",),
