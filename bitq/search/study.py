@@ -229,7 +229,8 @@ def opened(
         if _SETTINGS not in study.user_attrs:
             study.set_user_attr(_SETTINGS, told)
         # A resumed sampler with its first seed would suggest its first points again.
-        study.sampler = sampler(config, config.seed + 7919 * len(study.get_trials(deepcopy=False)) + lease.place)
+        begun = len(study.get_trials(deepcopy=False))
+        study.sampler = sampler(config, (config.seed + 7919 * begun + lease.place) % 2**32)
         study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
         yield SearchStudy(study, config, space, lease)
 
