@@ -11,6 +11,7 @@ from bitq.core.errors import ConfigError, DataError, TrainingError
 from bitq.core.processes import StoppedError
 from bitq.search.ray_jobs import run_jobs
 from tests.core.jobs import work
+from tests.search import cheap
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'bitq[ray]'")
 pytestmark = pytest.mark.long
@@ -59,6 +60,14 @@ def test_a_killed_worker_is_replaced_and_a_hopeless_job_is_an_error(cluster, tmp
     assert done[0].result == 2
     assert isinstance(done[1].error, TrainingError)
     assert done[2].result == 4
+
+
+def test_a_random_search_proposes_the_same_trials_as_on_this_machine(cluster, tmp_path, monkeypatch):
+    here = cheap.search(tmp_path / "here", monkeypatch, "search.n_trials=20", "workers=2")
+    where = ("search.executor=ray", f'search.address="{cluster.address}"')
+    there = cheap.search(tmp_path / "there", monkeypatch, "search.n_trials=20", "workers=2", *where)
+    assert {o.trial.key for o in there} == {o.trial.key for o in here}
+    assert len(there) == 20
 
 
 def test_what_ran_on_a_node_that_dies_begins_again_elsewhere(cluster):
