@@ -24,7 +24,7 @@ ui: $(VENV)/ready
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[emulator,dev]'
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[emulator,onnx,dev]'
 	touch $@
 
 clean:

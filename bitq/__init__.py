@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bitq.callback import Quantization
     from bitq.core.errors import BitqError
     from bitq.data.dataset import InputSpec
+    from bitq.lowering.onnx import from_onnx
     from bitq.quant.config import MethodConfig
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "MethodConfig",
     "Quantization",
     "export",
+    "from_onnx",
     "load",
     "lower",
     "post_training",
@@ -32,6 +34,7 @@ _HOME = {
     "InputSpec": "bitq.data.dataset",
     "MethodConfig": "bitq.quant.config",
     "Quantization": "bitq.callback",
+    "from_onnx": "bitq.lowering.onnx",
 }
 
 

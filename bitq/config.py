@@ -23,13 +23,14 @@ from bitq.core.fields import choice, number, validate
 from bitq.core.registry import Registry
 from bitq.data.config import DATASETS
 from bitq.device.config import TARGETS
-from bitq.nn.config import MODELS
+from bitq.nn.config import MODELS, OnnxConfig
 from bitq.quant.config import METHODS, MethodConfig
 from bitq.search.config import SEARCHES
 from bitq.track.config import TRACKERS
 from bitq.train.config import TRAININGS, TrainConfig
 from bitq.trees.config import ForestConfig
 
+MODELS.register("onnx", OnnxConfig, "bitq.lowering.onnx:build")  # here, since `nn` knows nothing of lowering
 GROUPS: dict[str, Registry[Any]] = {
     "data": DATASETS,
     "model": MODELS,

@@ -31,6 +31,7 @@ MAY_IMPORT = {
 ONLY_IN = {
     "torch": {"nn", "quant", "train", "lowering", "sim", "api.py", "callback.py", "experiment.py", "trial.py"},
     "pytorch_lightning": {"train", "callback.py"},
+    "onnx": {"lowering"},
     "safetensors": {"train", "experiment.py"},
     "mlflow": {"track"},
     "sqlalchemy": {"track", "search"},
@@ -70,6 +71,7 @@ WITHOUT_OWN_TEST = {
     "bitq/lowering/builder.py": "tests/lowering/test_lower.py",
     "bitq/lowering/common.py": "tests/lowering/test_lower.py",
     "bitq/lowering/standins.py": "tests/lowering/test_calls.py",
+    "bitq/lowering/imports": "tests/lowering",
     "bitq/lowering/recurrent.py": "tests/lowering/test_recurrence.py",
     "bitq/lowering/modules.py": "tests/lowering/test_lower.py",
     "bitq/lowering/trace.py": "tests/lowering/test_lower.py",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import fx
 
 from bitq.core.errors import DeployError, RangeError
-from bitq.ir.ops import NO_PADDING, Conv, Dense, Op, Pair, Requantize
+from bitq.ir.ops import NO_PADDING, Conv, Dense, Linear, Op, Pair, Requantize
 from bitq.ir.types import INT8, INT32, UINT8, DType, Rescale, TensorType, Weights
 from bitq.lowering.fixed import Reals, fix, shorten
 from bitq.lowering.trace import Seen
@@ -132,19 +132,44 @@ class Builder:
             self._values[node] = value
         return value
 
-    def cast(self, layer: str, value: Value, kind: TensorType) -> Stored:
-        """Return a value with number format, scale and zero point of another; its shape stays."""
+    def cast(
+        self, layer: str, value: Value, kind: TensorType, low: int | None = None, high: int | None = None
+    ) -> Stored:
+        """Return a value with number format, scale and zero point of another; its shape stays.
+
+        Args:
+            layer: path of the module that asks for it.
+            value: what is to be converted.
+            kind: the type, whatever its shape.
+            low: the least integer allowed, where the type allows more.
+            high: the largest integer allowed.
+        """
+        low, high = kind.dtype.low if low is None else low, kind.dtype.high if high is None else high
         if isinstance(value, Pending):
-            return self._commit(value, replace(kind, shape=value.out_shape))
-        if (value.type.dtype, value.type.scale, value.type.zero_point) == (kind.dtype, kind.scale, kind.zero_point):
+            made = self._commit(value, replace(kind, shape=value.out_shape))
+            self._limit(low, high)
+            return made
+        alike = (value.type.dtype, value.type.scale, value.type.zero_point) == (
+            kind.dtype,
+            kind.scale,
+            kind.zero_point,
+        )
+        if alike and (low, high) == (kind.dtype.low, kind.dtype.high):
             return value
         gain: Reals = np.array([value.type.scale / kind.scale])
-        low, high = lowest(kind.dtype), kind.dtype.high
         fixed = fix(gain, np.zeros(1), 255, kind.dtype, kind.zero_point, low=low, high=high)
         name = self.name(f"{layer}.{value.name}")
         out = replace(kind, shape=value.type.shape)
         self.add(Requantize(name=name, inputs=(value.name,), out=out, layer=layer, rescale=fixed.rescale))
         return replace(value, name=name, type=out)
+
+    def _limit(self, low: int, high: int) -> None:
+        """Clamp what the last operation gives to what is allowed; a ReLU in it stays."""
+        last = self.ops[-1]
+        assert isinstance(last, Linear) and last.rescale is not None  # noqa: PT018
+        old = last.rescale
+        least = low if old.low == lowest(last.out.dtype) else max(old.low, low)
+        self.ops[-1] = replace(last, rescale=replace(old, low=least, high=min(old.high, high)))
 
     def scores(self, node: fx.Node) -> Stored:
         """Return the value of a node as INT32 scores.
@@ -204,7 +229,12 @@ class Builder:
         return self._weights[name]
 
     def activation(self, seen: Seen, shape: tuple[int, ...]) -> TensorType:
-        """Return the 8-bit type for a calibrated range: UINT8 from 0 where nothing is negative, else INT8."""
+        """Return the type that is asked for, else the 8-bit type for a calibrated range.
+
+        That is UINT8 from 0 where nothing is negative, else INT8.
+        """
+        if seen.kind is not None:
+            return replace(seen.kind, shape=shape)
         if seen.low >= 0:
             return TensorType(shape, UINT8, seen.magnitude / UINT8.high)
         return TensorType(shape, INT8, seen.magnitude / INT8.high)

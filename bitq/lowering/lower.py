@@ -15,6 +15,7 @@ from bitq.lowering.builder import INPUT, WINNER, Builder, Lazy, Stored, Value
 from bitq.lowering.calls import path_of
 from bitq.lowering.common import channels_last
 from bitq.lowering.heads import as_errors
+from bitq.lowering.imports.importer import pin
 from bitq.lowering.modules import INSTEAD, MODULES
 from bitq.lowering.sequences import Turn
 from bitq.lowering.trace import observe, trace
@@ -42,6 +43,7 @@ def lower(
     """
     traced = trace(quantized.model)
     seen = observe(traced, calibration)
+    pin(traced, seen)
     as_errors(traced, seen)
     builder = Builder(quantized.weights, seen)
     outputs: list[str] = []

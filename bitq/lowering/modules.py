@@ -17,6 +17,7 @@ from bitq.lowering.builder import Builder, Lazy, Pending, Stored, Value
 from bitq.lowering.common import channels_last, pair, real, require, source
 from bitq.lowering.fixed import Reals
 from bitq.lowering.heads import MeanSquaredError, mean_squared_error
+from bitq.lowering.imports.importer import Quantize, quantize
 from bitq.lowering.pools import adaptive_average_pool, adaptive_max_pool, average_pool, max_pool, mean
 from bitq.lowering.recurrent import RECURRENT
 from bitq.lowering.shapes import Arranged, Padded, pad, rearrange
@@ -122,6 +123,7 @@ MODULES: dict[type[nn.Module], Lowering] = {
     Square: square,
     Join: join,
     MeanSquaredError: mean_squared_error,
+    Quantize: quantize,
     **RECURRENT,
     **dict.fromkeys((nn.Softmax, nn.LogSoftmax), softmax),
     **dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity), nothing),

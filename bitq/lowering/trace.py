@@ -10,17 +10,22 @@ import torch
 from torch import Tensor, fx, nn
 
 from bitq.core.errors import DeployError
+from bitq.ir.types import TensorType
 from bitq.lowering.calls import as_modules, as_views
 from bitq.lowering.sequences import as_recurrences
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What calibration saw of one value: its smallest and largest element and its shape without the batch."""
+    """What calibration saw of one value: its smallest and largest element and its shape without the batch.
+
+    ``kind`` is the number format that it is to have, where the model says so.
+    """
 
     low: float
     high: float
     shape: tuple[int, ...]
+    kind: TensorType | None = None
 
     @property
     def magnitude(self) -> float:

@@ -87,6 +87,18 @@ class GestureConfig:
     width: int = number(1, 1, 64)
 
 
+@dataclass
+class OnnxConfig:
+    """The float network of an ONNX file, whose weights are where every training begins.
+
+    Attributes:
+        path: the file; a relative path starts at the working folder.
+    """
+
+    name: str = "onnx"
+    path: str = ""
+
+
 def check_widths(key: str, widths: list[int]) -> None:
     """Refuse an empty list and widths outside 1..4096."""
     if not widths or not all(1 <= width <= 4096 for width in widths):

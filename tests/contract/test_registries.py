@@ -15,7 +15,7 @@ from bitq.data.dataset import Dataset, InputSpec
 from bitq.data.load import load
 from bitq.device.config import TARGETS
 from bitq.ir.reference import evaluate
-from bitq.nn.config import MODELS
+from bitq.nn.config import MODELS, OnnxConfig
 from bitq.quant.codebook import CODEBOOKS
 from bitq.train.config import TrainConfig
 from bitq.train.fit import fit
@@ -25,7 +25,7 @@ from tests.data_sets import blobs
 SHAPES = {"mlp": (1, 6, 6), "lenet": (1, 20, 20), "cnn1d": (3, 40), "cnn2d": (1, 16, 16), "gesture": (3, 50)}
 METHODS = sorted(path.stem for path in (conf_dir() / "quant").glob("*.yaml"))
 ENTRIES = [(group, name) for group, registry in GROUPS.items() for name in registry]
-NETWORKS = [name for name in MODELS if MODELS[name].config is not ForestConfig]
+NETWORKS = [name for name in MODELS if MODELS[name].config not in (ForestConfig, OnnxConfig)]
 EVERY_NETWORK = pytest.mark.parametrize("name", NETWORKS)
 
 

@@ -1,0 +1,1 @@
+"""What the nodes of a file become in torch, one after the other."""
