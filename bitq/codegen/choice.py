@@ -13,12 +13,16 @@ from bitq.ir.ops import Conv, Dense, Op, Recurrent
 OPTIMIZE = ("size", "balanced", "speed")
 """What may decide: flash, both, or instructions."""
 
-_STRAIGHT_WEIGHTS = {"balanced": 600, "speed": 2000}
+# Weights up to which a form pays.
+_CONV_AS_CODE = {"balanced": 700, "speed": 2000}
+_CELL_AS_CODE = {"balanced": 600, "speed": 2000}
+_DENSE_AS_CODE = 100
+_DENSE_AS_LOOP = 1000
 
 
 def step_of(op: Recurrent, state: str, optimize: str) -> Printer:
     """Return how one step of a recurrent layer is printed, whose state is a field of the caller's."""
-    most = _STRAIGHT_WEIGHTS.get(optimize, 0)
+    most = _CELL_AS_CODE.get(optimize, 0)
     return Printer(partial(recurrent.step, state=state, most=most), partial(recurrent.step_scratch, most=most))
 
 
@@ -33,8 +37,14 @@ def printer_of(op: Op, optimize: str) -> Printer:
     if optimize == "size" or not isinstance(op, Conv | Dense | Recurrent):
         return PRINTERS[type(op)]
     if isinstance(op, Recurrent):
-        most = _STRAIGHT_WEIGHTS[optimize]
+        most = _CELL_AS_CODE[optimize]
         return Printer(partial(recurrent.recurrent, most=most), partial(recurrent.scratch, most=most))
-    if straight.covers(op) and op.weights.codes.size <= _STRAIGHT_WEIGHTS[optimize]:
-        return straight.DENSE if isinstance(op, Dense) else straight.CONV
-    return buckets.DENSE if isinstance(op, Dense) else PRINTERS[Conv]
+    size = op.weights.codes.size
+    if isinstance(op, Dense):
+        # A dense layer uses each weight once, so code or buckets of its own have to be small or pay at once.
+        if size <= _DENSE_AS_CODE and straight.covers(op):
+            return straight.DENSE
+        return PRINTERS[Dense] if size <= _DENSE_AS_LOOP else buckets.DENSE
+    if size <= _CONV_AS_CODE[optimize] and straight.covers(op):
+        return straight.CONV
+    return PRINTERS[type(op)]

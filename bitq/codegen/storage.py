@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bitq.codegen.choice import printer_of
+from bitq.codegen.fuse import fuse
 from bitq.codegen.ops.layer import Operand
 from bitq.codegen.ops.printer import Printer
-from bitq.codegen.plan import Plan, Request, plan
+from bitq.codegen.plan import Plan, Request, Stage, plan
 from bitq.core.errors import DeployError
 from bitq.ir.graph import Graph
 from bitq.ir.ops import Op, Reshape
@@ -88,6 +89,8 @@ def store(graph: Graph, optimize: str = "size", own: Mapping[str, Printer] | Non
     Raises:
         DeployError: two outputs are the same value.
     """
+    if optimize != "size":
+        graph = fuse(graph, optimize)
     outputs = _outputs(graph)
     ops = _live(graph)
     types = graph.types()
@@ -98,17 +101,26 @@ def store(graph: Graph, optimize: str = "size", own: Mapping[str, Printer] | Non
     output_roots = {_root(graph, output.name) for output in outputs}
     returned = graph.winner if graph.winner is not None and graph.winner not in last else None
     printers = {op.name: (own or {}).get(op.name) or printer_of(op, optimize) for op in ops}
-    requests: list[Request] = []
+    requests: dict[str, Request] = {}
+    shared: dict[str, str] = {}
     for step, op in enumerate(ops):
         operands = [Operand(types[name], _flip(graph, name)) for name in op.inputs]
         if (size := printers[op.name].scratch(op, operands)) > 0:
-            requests.append(Request(_scratch_name(op), _words(size), step, step))
+            requests[_scratch_name(op)] = Request(_scratch_name(op), (Stage(_words(size), step, step),))
         if op.name in output_roots or op.name == returned:
             continue
         end = len(ops) if op.name == graph.winner else last[op.name]
         size = types[op.name].size * (4 if types[op.name].dtype is INT32 else 1)
-        requests.append(Request(op.name, _words(size), step, end))
-    return Storage(graph, ops, outputs, printers, plan(requests), returned)
+        request = Request(op.name, (Stage(_words(size), step, end),))
+        source = _root(graph, op.inputs[0])
+        buffer = requests.get(shared.get(source, source))
+        if buffer is not None and last[source] == step and printers[op.name].in_place(op, operands):
+            shared[op.name] = buffer.name
+            request = Request(buffer.name, (*buffer.stages, *request.stages))
+        requests[request.name] = request
+    planned = plan(list(requests.values()))
+    offsets = {**planned.offsets, **{name: planned.offsets[buffer] for name, buffer in shared.items()}}
+    return Storage(graph, ops, outputs, printers, Plan(offsets, planned.size), returned)
 
 
 def _root(graph: Graph, value: str) -> str:

@@ -1,198 +1,235 @@
 """Straight-line C for a small layer: its weights are the code, and no instruction is spent on unpacking them.
 
-The outputs are taken some columns at a time. Within such a group every input belongs to one bucket, that of the signs
-that its weights have in these columns. A bucket is summed up once and then added to, or taken from, each column. So
-four outputs cost little more than one load and one addition per input.
+A convolution is computed at two places at once, in the halves of 32-bit words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitq.codegen.constants import Constant, struct
+from bitq.codegen.constants import Constant, Fields, nested, struct
 from bitq.codegen.ops.conv import is_grouped
-from bitq.codegen.ops.layer import Layer, Operand, Place, byte_zero, out_bytes, relative_clamp, window_fields
+from bitq.codegen.ops.groups import MOST_COLUMNS, Group, groups_of
+from bitq.codegen.ops.layer import (
+    UINT16_MAX,
+    Layer,
+    Operand,
+    Place,
+    byte_zero,
+    out_bytes,
+    relative_clamp,
+    require,
+    window_fields,
+)
+from bitq.codegen.ops.pooled import PooledConv
 from bitq.codegen.ops.printer import Printer
 from bitq.ir.ops import Conv, Dense
-from bitq.ir.types import INT32, TERNARY, Weights
+from bitq.ir.types import INT16, INT32, UINT8
 
-_MOST_COLUMNS = 4
 _WIDTH = 112
-
-Signs = NDArray[np.int8]
-
-
-@dataclass(frozen=True, eq=False)
-class Group:
-    """Some columns of one place.
-
-    Attributes:
-        first: number of the first output.
-        planes: columns of one output, lowest first; plane p counts 2^p.
-        signs: -1, 0 or 1 of each column and input, ``(columns, inputs)``.
-    """
-
-    first: int
-    planes: int
-    signs: Signs
-
-    @property
-    def buckets(self) -> list[tuple[Signs, NDArray[np.int64], NDArray[np.int64]]]:
-        """Each pattern of signs, with the inputs that have it and those that have its opposite."""
-        found: dict[bytes, tuple[Signs, list[int], list[int]]] = {}
-        for place, pattern in enumerate(self.signs.T):
-            used = pattern[pattern != 0]
-            if len(used) == 0:
-                continue
-            key = np.ascontiguousarray(pattern * used[0])
-            _, plus, minus = found.setdefault(key.tobytes(), (key, [], []))
-            (plus if used[0] > 0 else minus).append(place)
-        return [(key, np.array(plus, np.int64), np.array(minus, np.int64)) for key, plus, minus in found.values()]
-
-    @property
-    def operations(self) -> int:
-        """Loads and additions that it takes."""
-        inputs = int((self.signs != 0).any(axis=0).sum())
-        merges = sum(int((pattern != 0).sum()) for pattern, _, _ in self.buckets)
-        return 2 * inputs - len(self.buckets) + merges
-
-
-def groups_of(weights: Weights) -> list[Group]:
-    """Split the outputs of a layer into groups, as wide as takes the fewest operations."""
-    planes, signs = _columns(weights)
-    choices: list[list[Group]] = []
-    for width in range(1, _MOST_COLUMNS + 1):
-        if width % planes == 0:
-            cuts = range(0, len(signs), width)
-            choices.append([Group(cut // planes, planes, signs[cut : cut + width]) for cut in cuts])
-    return min(choices, key=lambda groups: sum(group.operations for group in groups))
-
-
-def _columns(weights: Weights) -> tuple[int, Signs]:
-    matrix = weights.matrix
-    if weights.dtype is TERNARY:
-        return 1, matrix.astype(np.int8)
-    planes = weights.dtype.bits
-    fields = (matrix + weights.dtype.high) >> 1
-    signs = [2 * (fields >> plane & 1) - 1 for plane in range(planes)]
-    return planes, np.stack(signs, axis=1).reshape(-1, matrix.shape[1]).astype(np.int8)
 
 
 def covers(op: Conv | Dense) -> bool:
-    """Whether a layer has this form: each weight is a few signs, each output reads the whole window."""
-    return op.weights.dtype.bits <= _MOST_COLUMNS and not (isinstance(op, Conv) and is_grouped(op))
+    """Whether a layer has this form: each weight is a few signs, each output reads the whole window.
+
+    A convolution's sums, of two places in one word, take 16 bits each.
+    """
+    if isinstance(op, Conv) and (is_grouped(op) or op.weights.matrix.shape[1] * UINT8.high > INT16.high):
+        return False
+    return op.weights.dtype.bits <= MOST_COLUMNS
 
 
 def dense(op: Dense, at: Place) -> Layer:
-    """Print a dense layer."""
-    code = _place_function(op, at.symbol, at.inputs[0])
-    return Layer(op, (code,), f"{code.name}({at.inputs[0].expression}, 0, {at.y});", ())
+    """Print a dense layer: a function of its own."""
+    x = at.inputs[0]
+    zero = x.type.zero_point if x.flip else x.zero
+    element = "int8_t" if x.flip else "uint8_t"
+    lines = [
+        *_finisher(op, at.symbol),
+        f"static void {at.symbol}_code(const uint8_t *bytes, {_out_type(op)} *y)",
+        "{",
+        f"    const {element} *const x0 = (const {element} *)bytes;"
+        if op.weights.codes.any()
+        else "    (void)bytes;",
+        *_body(op, at.symbol, zero, op.weights.matrix.shape[1]),
+        "}",
+        "",
+    ]
+    code = Constant(f"{at.symbol}_code", "\n".join(lines), 0)
+    return Layer(op, (code,), f"{code.name}({x.expression}, {at.y});", ())
 
 
 def conv(op: Conv, at: Place) -> Layer:
-    """Print a convolution without groups and gaps."""
+    """Print a convolution without groups and gaps: a function for two places."""
     x = at.inputs[0]
-    code = _place_function(op, at.symbol, x)
-    own = {"flip": 0, "zero": _zero(x) % 256}
-    fields = [(name, own.get(name, value)) for name, value in window_fields(op, x, op.kernel, op.stride, op.padding)]
-    window = struct(f"{at.symbol}_window", "bitq_window", fields)
-    patch = f"(uint8_t *)({at.scratch})"
-    step = op.out.shape[2] * out_bytes(op)
-    call = f"bitq_places(&{window.name}, {code.name}, {x.expression}, {patch}, {at.y}, {step});"
-    return Layer(op, (code, window), call, ("bitq_places",))
+    row = _row_words(op)
+    used = sorted({int(k) // row for k in _offsets(op)[op.weights.matrix.any(axis=0)]})
+    lines = [
+        *_finisher(op, at.symbol),
+        f"static void {at.symbol}_code(const uint32_t *x, void *first, void *second)",
+        "{",
+        *(f"    const uint32_t *const x{k} = x{f' + {k * row}' if k else ''};" for k in used),
+        *([] if used else ["    (void)x;"]),
+        f"    {_out_type(op)} *const y = first;",
+        "    (void)second;" if _is_pooled(op) else f"    {_out_type(op)} *const z = second;",
+        *_body(op, at.symbol, x.zero, row),
+        "}",
+        "",
+    ]
+    code = Constant(f"{at.symbol}_code", "\n".join(lines), 0)
+    layer = struct(f"{at.symbol}_layer", "bitq_pairs", _pairs(op, x))
+    call = f"bitq_conv_pairs(&{layer.name}, {code.name}, {x.expression}, {at.scratch}, {at.y});"
+    return Layer(op, (code, layer), call, ("bitq_conv_pairs",))
+
+
+def _pairs(op: Conv, x: Operand) -> Fields:
+    channels, width = op.weights.codes.shape[3], op.out.shape[1]
+    stride, step = op.stride[1] * channels, op.out.shape[2] * out_bytes(op)
+    sizes: Fields = [
+        ("count", _count(op)),
+        ("apart", stride * _distance(op)),
+        ("stride", stride * (2 if _is_pooled(op) else 1)),
+        ("length", _row_words(op)),
+        ("step", step),
+        ("second", 0 if _is_pooled(op) else step * _distance(op)),
+        ("skip", step * (width - _count(op))),
+        ("gap", max(0, op.stride[0] - op.kernel[0])),
+    ]
+    largest = max(int(size) for _, size in sizes)
+    require(op, largest <= UINT16_MAX, f"a step of {largest}", f"at most {UINT16_MAX}")
+    window = nested(window_fields(op, x, op.kernel, op.stride, op.padding))
+    return [("window", window), *sizes]
 
 
 def scratch(op: Conv, inputs: Sequence[Operand]) -> int:
-    """Room for the inputs of one place at the edge."""
-    return op.weights.matrix.shape[1]
+    """Room for the rows that a row of pairs reads, a word for two inputs."""
+    return 4 * op.kernel[0] * _row_words(op)
+
+
+def in_place(op: Conv, inputs: Sequence[Operand]) -> bool:
+    """Whether each row of the output ends before the first input row that the next one reads."""
+    _, width, channels = op.out.shape
+    row = width * channels * out_bytes(op)
+    read = inputs[0].type.shape[1] * inputs[0].type.shape[2]
+    return all(n * row <= max(0, n * op.stride[0] - op.padding[0][0]) * read for n in range(1, op.out.shape[0]))
 
 
 DENSE = Printer(dense)
-CONV = Printer(conv, scratch)
+CONV = Printer(conv, scratch, in_place)
 
 
-def _zero(x: Operand) -> int:
-    """Return the byte that stands for 0 in memory; the caller's bytes are signed."""
-    return x.type.zero_point if x.flip else x.zero
+def _is_pooled(op: Conv) -> bool:
+    """Whether the two places of a pair are neighbours, of which the larger result is kept."""
+    return isinstance(op, PooledConv)
 
 
-def _place_function(op: Conv | Dense, symbol: str, x: Operand) -> Constant:
-    """Print the function that computes all outputs of a layer at one place."""
-    row = op.weights.matrix.shape[1] // (op.kernel[0] if isinstance(op, Conv) else 1)
-    used = sorted({int(place) // row for place in np.flatnonzero(op.weights.matrix.any(axis=0))})
-    element = "int8_t" if x.flip else "uint8_t"
-    bias = op.bias.astype(np.int64) - _zero(x) * op.weights.matrix.sum(axis=1)
-    lines = [
-        f"static void {symbol}_place(const uint8_t *x, uint32_t row, void *y)",
-        "{",
-        *(f"    const {element} *const x{k} = (const {element} *)x{_offset(k)};" for k in used),
-        f"    {_out_type(op)} *const to = y;",
-        *([] if used else ["    (void)x;"]),
-        *([] if any(used) else ["    (void)row;"]),
-    ]
-    for group in groups_of(op.weights):
-        lines += [f"    {line}" for line in _group(group, row, op, symbol, bias)]
-    return Constant(f"{symbol}_place", "\n".join([*_finisher(op, symbol), *lines, "}", ""]), 0)
+def _count(op: Conv) -> int:
+    """Return the pairs of a row; an odd place in its middle belongs to two."""
+    width = op.out.shape[1]
+    return width if _is_pooled(op) else -(-width // 2)
 
 
-def _offset(row: int) -> str:
-    return ("", " + row")[row] if row < 2 else f" + {row} * row"
+def _distance(op: Conv) -> int:
+    """Return how many places the second one of a pair is behind the first one."""
+    return 1 if _is_pooled(op) else op.out.shape[1] // 2
+
+
+def _row_words(op: Conv) -> int:
+    """Return the words of one packed row."""
+    places = (_count(op) - 1) * op.stride[1] * (2 if _is_pooled(op) else 1) + op.kernel[1]
+    return places * op.weights.codes.shape[3]
+
+
+def _offsets(op: Conv | Dense) -> NDArray[np.int64]:
+    """Return where each input of one place lies, in elements from its first."""
+    if isinstance(op, Dense):
+        return np.arange(op.weights.matrix.shape[1])
+    rows = np.arange(op.kernel[0])[:, None] * _row_words(op)
+    return (rows + np.arange(op.kernel[1] * op.weights.codes.shape[3])).ravel()
 
 
 def _out_type(op: Conv | Dense) -> str:
     return "int32_t" if op.out.dtype is INT32 else "uint8_t"
 
 
-def _group(group: Group, row: int, op: Conv | Dense, symbol: str, bias: NDArray[np.int64]) -> list[str]:
+def _body(op: Conv | Dense, symbol: str, zero: int, row: int) -> list[str]:
+    """Print all groups; names are x0, x1, … for the rows, y and z for the places written."""
+    bias = op.bias.astype(np.int64) - zero * op.weights.matrix.sum(axis=1)
+    offsets = _offsets(op)
+    lines = list[str]()
+    for group in groups_of(op.weights):
+        lines += [f"    {line}" for line in _group(group, offsets, row, op, symbol, bias)]
+    return lines
+
+
+def _group(
+    group: Group, offsets: NDArray[np.int64], row: int, op: Conv | Dense, symbol: str, bias: NDArray[np.int64]
+) -> list[str]:
     columns = len(group.signs)
     buckets = group.buckets
     names = [*(f"s{k}" for k in range(columns)), *(["b"] if buckets else [])]
-    lines = ["{", f"    int32_t {', '.join(names)};"]
+    lines = ["{", f"    {'uint32_t' if isinstance(op, Conv) else 'int32_t'} {', '.join(names)};"]
     fresh = [True] * columns
     for pattern, plus, minus in buckets:
-        lines += [f"    {line}" for line in _wrap(f"b = {_terms(plus, minus, row)};")]
+        lines += [f"    {line}" for line in _wrap(f"b = {_terms(offsets[plus], offsets[minus], row)};")]
+        lines.append("    BITQ_OPAQUE(b);")
         for column in range(columns):
             if pattern[column] != 0:
                 if fresh[column]:
-                    lines.append(f"    s{column} = {'' if pattern[column] > 0 else '-'}b;")
+                    lines.append(f"    s{column} = {'' if pattern[column] > 0 else '0 - '}b;")
                 else:
                     lines.append(f"    s{column} {'+' if pattern[column] > 0 else '-'}= b;")
                 fresh[column] = False
     lines += [f"    s{k} = 0;" for k in range(columns) if fresh[k]]
     for index in range(columns // group.planes):
         output = group.first + index
-        first = index * group.planes
-        total = " + ".join(f"s{first + p}{f' * {1 << p}' if p else ''}" for p in range(group.planes))
-        lines.append(f"    to[{output}] = {_finished(op, symbol, total, output, int(bias[output]))};")
+        sums = [f"s{index * group.planes + plane}" for plane in range(group.planes)]
+        multiplier = [f"{int(op.rescale.multiplier[output])}u"] if op.rescale and op.rescale.per_channel else []
+        more = [_bias(op, output, int(bias[output])), *multiplier]
+        lines += [f"    {line}" for line in _finish(op, symbol, sums, output, more)]
     return [*lines, "}"]
 
 
-def _terms(plus: Sequence[int] | NDArray[np.int64], minus: Sequence[int] | NDArray[np.int64], row: int) -> str:
-    text = " + ".join(f"x{place // row}[{place % row}]" for place in plus)
-    return (
-        text + "".join(f" - x{place // row}[{place % row}]" for place in minus)
-        if text
-        else ("-" + " - ".join(f"x{place // row}[{place % row}]" for place in minus))
-    )
+def _total(sums: Sequence[str], half: str) -> str:
+    """Return the sum of all planes, in one half of the words."""
+    taken = [f"{half}({name})" if half else name for name in sums]
+    return " + ".join(f"{name}{f' * {1 << plane}' if plane else ''}" for plane, name in enumerate(taken))
 
 
-def _finished(op: Conv | Dense, symbol: str, total: str, output: int, bias: int) -> str:
+def _terms(plus: NDArray[np.int64], minus: NDArray[np.int64], row: int) -> str:
+    text = " + ".join(f"x{k // row}[{k % row}]" for k in plus)
+    return (text or "0") + "".join(f" - x{k // row}[{k % row}]" for k in minus)
+
+
+def _bias(op: Conv | Dense, output: int, bias: int) -> str:
+    """Return what is added: before the multiplication, or after it where nothing is shifted before."""
     rescale = op.rescale
     if rescale is None:
-        return f"{total} + {_literal(bias)}" if bias else total
-    multiplier = int(rescale.multiplier[output if rescale.per_channel else 0])
+        return "INT32_MIN" if bias == INT32.low else str(bias)
     if rescale.pre_shift == 0:
-        bias = bias * multiplier + (1 << rescale.shift >> 1)
-    more = f", {multiplier}u" if rescale.per_channel else ""
-    return f"{symbol}_scaled({total}, {bias % 2**32}u{more})"
+        bias = bias * int(rescale.multiplier[output if rescale.per_channel else 0]) + (1 << rescale.shift >> 1)
+    return f"{bias % 2**32}u"
 
 
-def _literal(value: int) -> str:
-    return f"({value})" if value < 0 else str(value)
+def _finish(op: Conv | Dense, symbol: str, sums: Sequence[str], output: int, more: Sequence[str]) -> list[str]:
+    """Print the statements that turn the sums of an output's planes into its results."""
+    low, high, one = (_total(sums, half) for half in ("bitq_low_half", "bitq_high_half", ""))
+    if op.rescale is None:
+        results = [("y", one)] if isinstance(op, Dense) else [("y", low), ("z", high)]
+        return [f"{place}[{output}] = {total} + ({more[0]});" for place, total in results]
+    if isinstance(op, Dense):
+        return [f"y[{output}] = {symbol}_scaled({', '.join([one, *more])});"]
+    halves = [one] if _fits(op) else [low, high]
+    places = [f"y + {output}"] if _is_pooled(op) else [f"y + {output}", f"z + {output}"]
+    return [f"{symbol}_put({', '.join([*halves, *more, *places])});"]
+
+
+def _fits(op: Conv) -> bool:
+    """Whether the planes of an output can be added up before the halves are taken apart."""
+    return int(np.abs(op.weights.matrix).sum(axis=1).max()) * UINT8.high <= INT16.high
 
 
 def _finisher(op: Conv | Dense, symbol: str) -> list[str]:
@@ -213,7 +250,7 @@ def _finisher(op: Conv | Dense, symbol: str) -> list[str]:
         product = f"(uint32_t){before} * {multiplier} + {1 << rescale.shift >> 1}u"
     kind = _out_type(op)
     parameter = ", uint32_t multiplier" if rescale.per_channel else ""
-    return [
+    lines = [
         f"static inline {kind} {symbol}_scaled(int32_t sum, uint32_t bias{parameter})",
         "{",
         f"    int32_t value = bitq_floor_shift(bitq_signed({product}), {rescale.shift});",
@@ -222,6 +259,17 @@ def _finisher(op: Conv | Dense, symbol: str) -> list[str]:
         "}",
         "",
     ]
+    if isinstance(op, Dense):
+        return lines
+    more = f"bias{', multiplier' if rescale.per_channel else ''}"
+    low, high = ("bitq_low_half(sum)", "bitq_high_half(sum)") if _fits(op) else ("low", "high")
+    sums = "uint32_t sum" if _fits(op) else "int32_t low, int32_t high"
+    places, statements = f"{kind} *y", [f"    *y = {symbol}_scaled(bitq_larger({low}, {high}), {more});"]
+    if not _is_pooled(op):
+        places += f", {kind} *z"
+        statements = [f"    *y = {symbol}_scaled({low}, {more});", f"    *z = {symbol}_scaled({high}, {more});"]
+    head = f"BITQ_SHARED void {symbol}_put({sums}, uint32_t bias{parameter}, {places})"
+    return [*lines, head, "{", *statements, "}", ""]
 
 
 def _wrap(statement: str) -> list[str]:

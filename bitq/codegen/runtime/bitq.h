@@ -16,6 +16,20 @@
 typedef char bitq_needs_floor_shift[((-1 >> 1) == -1) ? 1 : -1];
 typedef char bitq_needs_two_complement[((int32_t)0xFFFFFFFFu == -1) ? 1 : -1];
 
+/* Hides how a value came about: compilers would add up buckets in another order, for which they lack registers. */
+#if defined(__GNUC__)
+#define BITQ_OPAQUE(value) __asm__ volatile("" : "+r"(value))
+#else
+#define BITQ_OPAQUE(value) (void)(value)
+#endif
+
+/* A function whose body is long where a core has short instructions alone; elsewhere a call would cost more. */
+#if defined(__ARM_ARCH_6M__)
+#define BITQ_SHARED static __attribute__((noinline))
+#else
+#define BITQ_SHARED static inline
+#endif
+
 /* y = clip(((acc >> pre_shift) * multiplier + 2^(shift-1)) >> shift, low, high) + zero_point */
 typedef struct {
     const int16_t *multiplier; /* one per channel, or one in all */
@@ -53,7 +67,7 @@ struct bitq_linear {
     const bitq_rescale *rescale; /* NULL: the sums are stored as int32_t */
     uint16_t inputs;
     uint16_t outputs;
-    uint16_t row_bytes; /* of one output (and of one of its bit planes); for buckets the columns in use of one group */
+    uint16_t row_bytes; /* of one output (and of one of its bit planes) */
     uint8_t planes; /* planes and widen: for bitq_planes */
     uint8_t widen;
     uint8_t offset;
@@ -61,10 +75,30 @@ struct bitq_linear {
     uint8_t out_bytes;
 };
 
+/* A dense layer by buckets. In its linear layer `planes` counts the bits of a weight, and the kernel is not used. */
+typedef struct {
+    bitq_linear linear;
+    uint16_t groups;  /* computed at once: 1 or 2 */
+    uint16_t columns; /* in use of the eight of a group */
+} bitq_buckets;
+
 typedef struct {
     bitq_linear linear;
     bitq_window window;
 } bitq_convolution;
+
+/* A convolution at two places of a row at once. */
+typedef struct {
+    bitq_window window;
+    uint16_t count;  /* pairs in a row of the output */
+    uint16_t apart;  /* bytes from the input of the first place to that of the second one */
+    uint16_t stride; /* words from the input of one pair to that of the next one */
+    uint16_t length; /* words of one packed row */
+    uint16_t step;   /* bytes from the output of one pair to that of the next one */
+    uint16_t second; /* bytes from the output of the first place to that of the second one */
+    uint16_t skip;   /* bytes to the next row of the output */
+    uint16_t gap;    /* rows of the input that no window reads, before each next window */
+} bitq_pairs;
 
 /* A convolution whose outputs read only the channels of their group, its taps some places apart. In its linear layer
  * `inputs` counts the taps of one output, `planes` the bits of a weight, and the kernel is not used. */
@@ -115,14 +149,12 @@ typedef struct {
     uint32_t apart; /* numbers between the first parts of the state and the first ones of the input */
 } bitq_recurrent_matrices;
 
-/* Adds inputs to two groups of 256 buckets by the weights of those groups. */
+/* Adds inputs to the 256 buckets of one or two groups by the weights of those groups. */
 typedef void bitq_fill_kernel(const uint8_t *weights, const uint8_t *x, uint32_t inputs, uint32_t *buckets);
 
-/* Computes all channels of one output place from a window whose rows lie `row` bytes apart. */
-typedef void bitq_place(const uint8_t *x, uint32_t row, void *y);
+/* Computes all channels of two output places; x holds the input of the first one in the low halves of its words. */
+typedef void bitq_pair(const uint32_t *x, void *first, void *second);
 
-bitq_fill_kernel bitq_fill;
-bitq_fill_kernel bitq_fill_signed;
 /* Two lines that meet at zero: (v - zero) * slope + offset, and the rescale of that. */
 typedef struct {
     const bitq_rescale *rescale;
@@ -161,6 +193,10 @@ typedef struct {
     uint8_t flip;
 } bitq_border;
 
+bitq_fill_kernel bitq_fill_one;
+bitq_fill_kernel bitq_fill_one_signed;
+bitq_fill_kernel bitq_fill_two;
+bitq_fill_kernel bitq_fill_two_signed;
 bitq_kernel bitq_bits;
 bitq_kernel bitq_planes;
 bitq_kernel bitq_nibbles;
@@ -168,12 +204,12 @@ bitq_kernel bitq_bytes;
 
 /* copy: NULL, or room for the inputs if x is the caller's int8_t input. */
 void bitq_dense(const bitq_linear *layer, const uint8_t *x, uint8_t *copy, void *y);
-/* buckets: room for 512 sums. fill: bitq_fill, or bitq_fill_signed if x is the caller's int8_t input. */
-void bitq_dense_buckets(const bitq_linear *layer, const uint8_t *x, bitq_fill_kernel *fill, uint32_t *buckets, void *y);
-uint32_t bitq_bucket_sums(uint32_t *buckets, uint32_t count, uint32_t *sums);
-/* patch: room for one window. step: bytes of one output place. */
-void bitq_places(const bitq_window *window, bitq_place *place, const uint8_t *x, uint8_t *patch, void *y,
-                 uint32_t step);
+/* buckets: room for 64 sums and 256 for each group that is computed at once. */
+void bitq_dense_buckets(const bitq_buckets *layer, const uint8_t *x, bitq_fill_kernel *fill, uint32_t *buckets,
+                        void *y);
+uint32_t bitq_bucket_sums(uint32_t *buckets, uint32_t *rest, uint32_t *sums);
+/* rows: room for the packed rows of one window. */
+void bitq_conv_pairs(const bitq_pairs *layer, bitq_pair *pair, const uint8_t *x, uint32_t *rows, void *y);
 /* patch: room for the inputs of one output. */
 void bitq_conv(const bitq_convolution *layer, const uint8_t *x, uint8_t *patch, void *y);
 /* taps: room for the weights of one output. */
@@ -216,6 +252,22 @@ static inline int32_t bitq_signed(uint32_t value)
 static inline int32_t bitq_floor_shift(int32_t value, uint32_t by)
 {
     return value >> by;
+}
+
+/* The signed halves of a sum of pairs, each within int16_t; a negative low half borrows from the high one. */
+static inline int32_t bitq_low_half(uint32_t sum)
+{
+    return (int16_t)(uint16_t)sum;
+}
+
+static inline int32_t bitq_high_half(uint32_t sum)
+{
+    return bitq_floor_shift(bitq_signed(sum - (uint32_t)bitq_low_half(sum)), 16);
+}
+
+static inline int32_t bitq_larger(int32_t a, int32_t b)
+{
+    return a > b ? a : b;
 }
 
 /* The one rounding rule: half up, once. */

@@ -4,22 +4,29 @@
 void bitq_average(const bitq_window *window, const bitq_rescale *rescale, const uint8_t *x, void *y)
 {
     const uint32_t channels = window->channels;
-    const uint32_t zero = (uint32_t)window->kernel_height * window->kernel_width * window->zero;
+    const uint32_t row = window->width * channels;
+    const uint32_t flip = window->flip;
     uint32_t index = 0;
-    for (uint32_t out_y = 0; out_y < window->out_height; ++out_y) {
-        for (uint32_t out_x = 0; out_x < window->out_width; ++out_x) {
-            const uint32_t corner = out_y * window->stride_y * window->width + out_x * window->stride_x;
+    for (uint32_t out_y = window->out_height; out_y != 0u; --out_y) {
+        const uint8_t *corner = x;
+        for (uint32_t out_x = window->out_width; out_x != 0u; --out_x) {
             for (uint32_t channel = 0; channel < channels; ++channel) {
-                uint32_t sum = 0u - zero;
-                for (uint32_t ky = 0; ky < window->kernel_height; ++ky) {
-                    const uint8_t *v = x + (corner + ky * window->width) * channels + channel;
-                    for (uint32_t kx = 0; kx < window->kernel_width; ++kx) {
-                        sum += (uint32_t)v[kx * channels] ^ window->flip;
+                const uint8_t *line = corner + channel;
+                uint32_t sum = 0;
+                for (uint32_t ky = window->kernel_height; ky != 0u; --ky) {
+                    const uint8_t *v = line;
+                    for (uint32_t kx = window->kernel_width; kx != 0u; --kx) {
+                        sum += (uint32_t)*v ^ flip;
+                        v += channels;
                     }
+                    sum -= (uint32_t)window->kernel_width * window->zero;
+                    line += row;
                 }
                 bitq_store(y, index, bitq_rescaled(rescale, channel, bitq_signed(sum)), rescale->out_bytes);
                 ++index;
             }
+            corner += window->stride_x * channels;
         }
+        x += window->stride_y * row;
     }
 }

@@ -3,13 +3,14 @@
 void bitq_dense(const bitq_linear *layer, const uint8_t *x, uint8_t *copy, void *y)
 {
     uint32_t total = 0;
-    for (uint32_t i = 0; i < layer->inputs; ++i) {
-        uint32_t value = x[i];
-        if (copy != NULL) {
-            value ^= 0x80u;
-            copy[i] = (uint8_t)value;
+    if (copy != NULL) {
+        for (uint32_t i = 0; i < layer->inputs; ++i) {
+            copy[i] = x[i] ^ 0x80u;
         }
-        total += value;
+        x = copy;
     }
-    layer->kernel(layer, copy != NULL ? copy : x, total, y);
+    for (const uint8_t *v = x + layer->inputs; v != x;) {
+        total += *--v;
+    }
+    layer->kernel(layer, x, total, y);
 }

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from bitq.codegen.deploy import vectors_of, write_deploy
 from bitq.codegen.manifest import DeployInfo
-from bitq.codegen.ops.straight import groups_of
+from bitq.codegen.ops.groups import groups_of
 from bitq.device.host import HostModel
 from bitq.ir.reference import evaluate
 from bitq.ir.types import BIPOLAR, ODD2, ODD3, ODD4, TERNARY

@@ -1,7 +1,7 @@
 #include "bitq.h"
 
-/* Adds each input to the bucket that its weights name, in either of two groups. */
-void bitq_fill(const uint8_t *weights, const uint8_t *x, uint32_t inputs, uint32_t *buckets)
+/* Adds each input to the bucket that its weights of either group name. */
+void bitq_fill_two(const uint8_t *weights, const uint8_t *x, uint32_t inputs, uint32_t *buckets)
 {
     uint32_t *const second = buckets + 256;
     for (; (inputs & 3u) != 0u; --inputs) {

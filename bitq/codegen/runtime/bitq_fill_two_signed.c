@@ -1,7 +1,7 @@
 #include "bitq.h"
 
 /* The same for inputs of int8_t. */
-void bitq_fill_signed(const uint8_t *weights, const uint8_t *x, uint32_t inputs, uint32_t *buckets)
+void bitq_fill_two_signed(const uint8_t *weights, const uint8_t *x, uint32_t inputs, uint32_t *buckets)
 {
     uint32_t *const second = buckets + 256;
     for (; (inputs & 3u) != 0u; --inputs) {
