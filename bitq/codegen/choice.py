@@ -9,6 +9,7 @@ from bitq.codegen.ops.printer import Printer
 from bitq.codegen.ops.table import PRINTERS
 from bitq.core.errors import DeployError
 from bitq.ir.ops import Conv, Dense, Op, Recurrent
+from bitq.ir.types import INT8
 
 OPTIMIZE = ("size", "balanced", "speed")
 """What may decide: flash, both, or instructions."""
@@ -44,7 +45,8 @@ def printer_of(op: Op, optimize: str) -> Printer:
         # A dense layer uses each weight once, so code or buckets of its own have to be small or pay at once.
         if size <= _DENSE_AS_CODE and straight.covers(op):
             return straight.DENSE
-        return PRINTERS[Dense] if size <= _DENSE_AS_LOOP else buckets.DENSE
+        # A byte of weights for each input is no less than the loop over bytes has to read.
+        return PRINTERS[Dense] if size <= _DENSE_AS_LOOP or op.weights.dtype is INT8 else buckets.DENSE
     if size <= _CONV_AS_CODE[optimize] and straight.covers(op):
         return straight.CONV
     return PRINTERS[type(op)]

@@ -6,6 +6,7 @@ gives the same bytes.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib import resources
 
@@ -58,7 +59,7 @@ def emit(graph: Graph, optimize: str = "size", hop: int | None = None) -> Projec
     present = [constant for layer in printed for constant in layer.constants]
     streamed = None if hop is None else streaming(graph, hop, optimize, present)
     used = {name for layer in printed for name in layer.runtime} | set(streamed.runtime if streamed else ())
-    runtime = sorted(used)
+    runtime = _with_callees(used)
     files = {
         "bitq.h": runtime_text("bitq.h"),
         **{name: runtime_text(name) for name in map(_file, runtime)},
@@ -86,6 +87,19 @@ def prototype(graph: Graph) -> str:
 def scores_length(storage: Storage) -> int:
     """Return the number of int32 that the entry point writes."""
     return sum(output.length for output in storage.outputs)
+
+
+def _with_callees(used: set[str]) -> list[str]:
+    """Return runtime functions with all that they call, sorted."""
+    there = {path.name for path in (resources.files("bitq.codegen") / "runtime").iterdir()}
+    found: set[str] = set()
+    left = set(used)
+    while left:
+        name = left.pop()
+        found.add(name)
+        called = set(re.findall(r"\b(bitq_\w+)\(", runtime_text(_file(name))))
+        left |= {other for other in called if f"{other}.c" in there} - found
+    return sorted(found)
 
 
 def _file(runtime: str) -> str:

@@ -47,6 +47,9 @@ STRICT = [
 
 OPTIMIZE = {"size": ["-Os"], "balanced": ["-O2", "-fno-unroll-loops"], "speed": ["-O2", "-fno-unroll-loops"]}
 
+SMALLEST = {"zig": ["-Os", "-Xclang", "-Oz"], "gcc": ["-Os"], "clang": ["-Oz"]}
+"""What ``size`` means for firmware; zig takes -Oz for -Os unless clang itself is told."""
+
 _UNDEFINED = re.compile(r"undefined (?:symbol: |reference to [`'])([A-Za-z_]\w*)")
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bitq.device import elf
-from bitq.device.compiler import OPTIMIZE, STRICT, Compiler, target_compiler
+from bitq.device.compiler import OPTIMIZE, SMALLEST, STRICT, Compiler, target_compiler
 from bitq.device.config import Core, TargetConfig
 from bitq.device.deployment import Deployment
 
@@ -60,7 +60,8 @@ def link(deployment: Deployment, target: TargetConfig, folder: Path) -> Image:
         ToolError: the compiler is missing, refuses the sources, hangs or leaves nonsense.
     """
     compiler = target_compiler(target.compiler)
-    chosen = _core_flags(compiler, target.core) + OPTIMIZE[target.optimize]
+    optimize = SMALLEST[compiler.kind] if target.optimize == "size" else OPTIMIZE[target.optimize]
+    chosen = _core_flags(compiler, target.core) + optimize
     flags = [
         *chosen,
         *_FREESTANDING,

@@ -53,8 +53,7 @@ def dense(op: Dense, at: Place) -> Layer:
         return _buckets(op, at)
     first = len(op.bias) - rest
     main = _buckets(_part(op, slice(0, first)), at)
-    copy = at.scratch if at.inputs[0].flip else "NULL"
-    after = replace(at, symbol=f"{at.symbol}_rest", y=f"{at.y} + {first}", scratch=copy)
+    after = replace(at, symbol=f"{at.symbol}_rest", y=f"{at.y} + {first}")
     more = loop.dense(_part(op, slice(first, None)), after)
     calls = f"{main.call}\n    {more.call}"
     return Layer(op, (*main.constants, *more.constants), calls, (*main.runtime, *more.runtime))
@@ -64,7 +63,7 @@ def scratch(op: Dense, inputs: Sequence[Operand]) -> int:
     """Room for the buckets of the groups computed at once and what is left of them on the way to their sums."""
     rest = _left_over(op)
     groups = _groups(_part(op, slice(0, len(op.bias) - rest)).weights)
-    return max(4 * (256 * groups + 64), loop.scratch(op, inputs) if rest else 0)
+    return 4 * (256 * groups + 64)
 
 
 DENSE = Printer(dense, scratch)

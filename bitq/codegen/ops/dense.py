@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from bitq.codegen.constants import struct
-from bitq.codegen.ops.layer import Layer, Operand, Place
+from bitq.codegen.ops.layer import Layer, Place
 from bitq.codegen.ops.linear import linear_constants
 from bitq.codegen.pack import PACKINGS
 from bitq.ir.ops import Dense
@@ -14,12 +12,7 @@ from bitq.ir.ops import Dense
 def dense(op: Dense, at: Place) -> Layer:
     """Print a dense layer."""
     x = at.inputs[0]
-    constants, fields = linear_constants(op, at.symbol, x.zero)
+    constants, fields = linear_constants(op, at.symbol, x.zero, flip=x.flip)
     constants.append(struct(f"{at.symbol}_layer", "bitq_linear", fields))
-    call = f"bitq_dense(&{at.symbol}_layer, {x.expression}, (uint8_t *)({at.scratch}), {at.y});"
+    call = f"bitq_dense(&{at.symbol}_layer, {x.expression}, NULL, {at.y});"
     return Layer(op, tuple(constants), call, ("bitq_dense", PACKINGS[op.weights.dtype.name].kernel))
-
-
-def scratch(op: Dense, inputs: Sequence[Operand]) -> int:
-    """Room for a copy of the caller's input, whose bytes are flipped once."""
-    return op.weights.matrix.shape[1] if inputs[0].flip else 0

@@ -49,6 +49,7 @@ def linear_constants(
         ("offset", packing.offset),
         ("bias_shift", shift),
         ("out_bytes", out_bytes(op)),
+        ("flip", 0),
     ]
     return [weights, bias, *rescale], [(name, own.get(name, value)) for name, value in fields]
 

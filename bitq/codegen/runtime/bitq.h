@@ -73,6 +73,7 @@ struct bitq_linear {
     uint8_t offset;
     uint8_t bias_shift; /* left shift of every bias */
     uint8_t out_bytes;
+    uint8_t flip; /* xor of every byte read: 0x80 for the caller's int8_t input, else 0 */
 };
 
 /* A dense layer by buckets. In its linear layer `planes` counts the bits of a weight, and the kernel is not used. */
@@ -107,6 +108,14 @@ typedef struct {
     uint16_t group_inputs, group_outputs; /* channels of one group */
     uint16_t dilation_y, dilation_x;
 } bitq_groups;
+
+/* All places of a value, channel by channel. */
+typedef struct {
+    const bitq_rescale *rescale;
+    int32_t start; /* what the sums begin with: takes the zeros away */
+    uint16_t places, channels;
+    uint8_t flip; /* as in bitq_window */
+} bitq_whole;
 
 /* An addition: (first - zero) * multiplier, the same of the second, and the rescale of their sum. */
 typedef struct {
@@ -202,7 +211,7 @@ bitq_kernel bitq_planes;
 bitq_kernel bitq_nibbles;
 bitq_kernel bitq_bytes;
 
-/* copy: NULL, or room for the inputs if x is the caller's int8_t input. */
+/* copy: NULL, or room for the inputs if x is int8_t and the layer does not flip it. */
 void bitq_dense(const bitq_linear *layer, const uint8_t *x, uint8_t *copy, void *y);
 /* buckets: room for 64 sums and 256 for each group that is computed at once. */
 void bitq_dense_buckets(const bitq_buckets *layer, const uint8_t *x, bitq_fill_kernel *fill, uint32_t *buckets,
@@ -224,7 +233,9 @@ void bitq_multiply(const bitq_product *layer, const uint8_t *first, const uint8_
 void bitq_pad(const bitq_border *border, const uint8_t *x, uint8_t *y);
 void bitq_pick(const bitq_picks *picks, uint32_t flip, const uint8_t *x, uint8_t *y);
 void bitq_max_pool(const bitq_window *window, const uint8_t *x, uint8_t *y);
+void bitq_max_inside(const bitq_window *window, const uint8_t *x, uint8_t *y);
 /* Also a change of scale on its own, with a window of one element. */
+void bitq_mean(const bitq_whole *layer, const uint8_t *x, void *y);
 void bitq_average(const bitq_window *window, const bitq_rescale *rescale, const uint8_t *x, void *y);
 int32_t bitq_squared_error(const uint8_t *first, uint32_t flip, const uint8_t *second, uint32_t other_flip,
                            uint32_t count);
@@ -241,6 +252,9 @@ bitq_cell bitq_lstm;
 int32_t bitq_tanh(int32_t value);
 int32_t bitq_argmax(const int32_t *x, uint32_t count);
 int32_t bitq_argmax_bytes(const uint8_t *x, uint32_t count, uint32_t flip);
+
+int32_t bitq_rescaled(const bitq_rescale *rescale, uint32_t channel, int32_t sum);
+void bitq_finish(const bitq_linear *layer, uint32_t output, uint32_t sum, void *y);
 
 /* The true value of a sum modulo 2^32 that is known to fit in int32_t. */
 static inline int32_t bitq_signed(uint32_t value)
@@ -268,22 +282,6 @@ static inline int32_t bitq_high_half(uint32_t sum)
 static inline int32_t bitq_larger(int32_t a, int32_t b)
 {
     return a > b ? a : b;
-}
-
-/* The one rounding rule: half up, once. */
-static inline int32_t bitq_rescaled(const bitq_rescale *rescale, uint32_t channel, int32_t sum)
-{
-    const int32_t multiplier = rescale->multiplier[rescale->step != 0u ? channel : 0u];
-    const int32_t half = (int32_t)((UINT32_C(1) << rescale->shift) >> 1);
-    int32_t value = bitq_floor_shift(sum, rescale->pre_shift) * multiplier;
-    value = bitq_floor_shift(value + half, rescale->shift);
-    if (value < rescale->low) {
-        value = rescale->low;
-    }
-    if (value > rescale->high) {
-        value = rescale->high;
-    }
-    return value + rescale->zero_point;
 }
 
 /* gate * value in steps of 1/32768 of a gate, rounded half up; |gate| <= 32767 and |value| <= 65534. */
@@ -325,55 +323,42 @@ static inline void bitq_store(void *y, uint32_t index, int32_t value, uint32_t o
 
 /* Adds up the inputs whose bit is set, of 8. Bits past the last input are 0, so nothing is read there. The branches
  * depend on weights alone: every inference takes the same path. */
-static inline uint32_t bitq_add_selected(uint32_t sum, uint32_t bits, const uint8_t *v)
+static inline uint32_t bitq_add_selected(uint32_t sum, uint32_t bits, const uint8_t *v, uint32_t flip)
 {
+#if defined(__OPTIMIZE_SIZE__)
+    for (; bits != 0u; bits >>= 1) {
+        if ((bits & 1u) != 0u) {
+            sum += *v ^ flip;
+        }
+        ++v;
+    }
+#else
     if ((bits & 0x01u) != 0u) {
-        sum += v[0];
+        sum += v[0] ^ flip;
     }
     if ((bits & 0x02u) != 0u) {
-        sum += v[1];
+        sum += v[1] ^ flip;
     }
     if ((bits & 0x04u) != 0u) {
-        sum += v[2];
+        sum += v[2] ^ flip;
     }
     if ((bits & 0x08u) != 0u) {
-        sum += v[3];
+        sum += v[3] ^ flip;
     }
     if ((bits & 0x10u) != 0u) {
-        sum += v[4];
+        sum += v[4] ^ flip;
     }
     if ((bits & 0x20u) != 0u) {
-        sum += v[5];
+        sum += v[5] ^ flip;
     }
     if ((bits & 0x40u) != 0u) {
-        sum += v[6];
+        sum += v[6] ^ flip;
     }
     if ((bits & 0x80u) != 0u) {
-        sum += v[7];
+        sum += v[7] ^ flip;
     }
+#endif
     return sum;
-}
-
-/* The end of one output of a linear layer, from its sum(weight * x). */
-static inline int32_t bitq_finished(const bitq_linear *layer, uint32_t output, uint32_t sum)
-{
-    uint32_t bias;
-    int32_t value;
-    if (layer->bias_shift == BITQ_BIAS_INT32) {
-        bias = (uint32_t)((const int32_t *)layer->bias)[output];
-    } else {
-        bias = (uint32_t)((const int16_t *)layer->bias)[output] << layer->bias_shift;
-    }
-    value = bitq_signed(sum + bias);
-    if (layer->rescale != NULL) {
-        value = bitq_rescaled(layer->rescale, output, value);
-    }
-    return value;
-}
-
-static inline void bitq_finish(const bitq_linear *layer, uint32_t output, uint32_t sum, void *y)
-{
-    bitq_store(y, output, bitq_finished(layer, output, sum), layer->out_bytes);
 }
 
 #endif

@@ -4,12 +4,13 @@
 void bitq_bits(const bitq_linear *layer, const uint8_t *x, uint32_t total, void *y)
 {
     const uint8_t *weights = layer->weights;
+    const uint32_t flip = layer->flip;
     for (uint32_t output = 0; output < layer->outputs; ++output) {
         const uint8_t *const end = weights + layer->row_bytes;
         const uint8_t *v = x;
         uint32_t sum = 0;
         for (;;) {
-            sum = bitq_add_selected(sum, *weights++, v);
+            sum = bitq_add_selected(sum, *weights++, v, flip);
             if (weights == end) {
                 break;
             }

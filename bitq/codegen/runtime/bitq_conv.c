@@ -24,6 +24,7 @@ void bitq_conv(const bitq_convolution *layer, const uint8_t *x, uint8_t *patch, 
                 const uint32_t limit = line < window->height ? row : 0u;
                 const uint32_t base = line * row;
                 uint32_t at = start;
+#if !defined(__OPTIMIZE_SIZE__)
                 if (start < limit && limit - start >= span) {
                     const uint8_t *from = &x[base + start];
                     const uint8_t *const end = from + span;
@@ -34,6 +35,7 @@ void bitq_conv(const bitq_convolution *layer, const uint8_t *x, uint8_t *patch, 
                     }
                     continue;
                 }
+#endif
                 for (; at != start + span; ++at) {
                     uint32_t value = window->zero;
                     if (at < limit) {

@@ -10,7 +10,7 @@ void bitq_dense(const bitq_linear *layer, const uint8_t *x, uint8_t *copy, void 
         x = copy;
     }
     for (const uint8_t *v = x + layer->inputs; v != x;) {
-        total += *--v;
+        total += (uint32_t)*--v ^ layer->flip;
     }
     layer->kernel(layer, x, total, y);
 }

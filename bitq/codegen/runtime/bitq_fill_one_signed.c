@@ -4,13 +4,18 @@
 void bitq_fill_one_signed(const uint8_t *weights, const uint8_t *x, uint32_t inputs, uint32_t *buckets)
 {
     for (; (inputs & 3u) != 0u; --inputs) {
-        buckets[*weights++] += (uint32_t)(int32_t)(int8_t)*x++;
+        const uint32_t value = (uint32_t)(int32_t)(int8_t)*x++;
+        buckets[*weights++] += value;
     }
     for (const uint8_t *const end = x + inputs; x != end; x += 4) {
-        buckets[weights[0]] += (uint32_t)(int32_t)(int8_t)x[0];
-        buckets[weights[1]] += (uint32_t)(int32_t)(int8_t)x[1];
-        buckets[weights[2]] += (uint32_t)(int32_t)(int8_t)x[2];
-        buckets[weights[3]] += (uint32_t)(int32_t)(int8_t)x[3];
+        uint32_t value = (uint32_t)(int32_t)(int8_t)x[0];
+        buckets[weights[0]] += value;
+        value = (uint32_t)(int32_t)(int8_t)x[1];
+        buckets[weights[1]] += value;
+        value = (uint32_t)(int32_t)(int8_t)x[2];
+        buckets[weights[2]] += value;
+        value = (uint32_t)(int32_t)(int8_t)x[3];
+        buckets[weights[3]] += value;
         weights += 4;
     }
 }

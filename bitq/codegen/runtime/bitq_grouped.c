@@ -32,7 +32,7 @@ void bitq_grouped(const bitq_groups *layer, const uint8_t *x, int8_t *taps, void
     const uint8_t *group = x;
     uint32_t left = layer->group_outputs;
     for (uint32_t output = 0; output < linear->outputs; ++output) {
-        uint8_t *to = (uint8_t *)y + output * linear->out_bytes;
+        uint8_t *to = y;
         uint32_t first_y = 0u - window->top;
         for (uint32_t i = 0; i < linear->inputs; ++i) {
             taps[i] = (int8_t)(bitq_signed(field_of(linear, row, i) << linear->widen) - (int32_t)linear->offset);
@@ -57,7 +57,7 @@ void bitq_grouped(const bitq_groups *layer, const uint8_t *x, int8_t *taps, void
                     }
                     in_y += layer->dilation_y;
                 }
-                bitq_store(to, 0, bitq_finished(linear, output, (uint32_t)sum), linear->out_bytes);
+                bitq_finish(linear, output, (uint32_t)sum, to);
                 to += (uint32_t)linear->outputs * linear->out_bytes;
                 first_x += window->stride_x;
             }

@@ -7,6 +7,7 @@
 void bitq_planes(const bitq_linear *layer, const uint8_t *x, uint32_t total, void *y)
 {
     const uint8_t *weights = layer->weights;
+    const uint32_t flip = layer->flip;
     const uint32_t offset = total * layer->offset;
     for (uint32_t output = 0; output < layer->outputs; ++output) {
         uint32_t sum = 0;
@@ -15,7 +16,7 @@ void bitq_planes(const bitq_linear *layer, const uint8_t *x, uint32_t total, voi
             const uint8_t *v = x;
             sum += sum;
             for (;;) {
-                sum = bitq_add_selected(sum, *weights++, v);
+                sum = bitq_add_selected(sum, *weights++, v, flip);
                 if (weights == end) {
                     break;
                 }
