@@ -43,48 +43,46 @@ class _Form:
 def recurrent(op: Recurrent, at: Place, most: int = 0) -> Layer:
     """Print a recurrent layer; matrices of up to ``most`` weights become straight-line code."""
     form = _form(op, at, most)
-    x, copy = at.inputs[0].expression, _copy(op, at, _words(op, most) + op.units)
-    call = f"bitq_recur({form.layer}, {x}, {copy}, (int32_t *)({at.scratch}), {at.y});"
+    call = f"bitq_recur({form.layer}, {at.inputs[0].expression}, (int32_t *)({at.scratch}), {at.y});"
     return Layer(op, form.constants, call, ("bitq_recur", *form.runtime))
 
 
-def scratch(op: Recurrent, inputs: Sequence[Operand], most: int = 0) -> int:
-    """Room for parts and state, and for a copy of one step of the caller's input, whose bytes are flipped."""
-    return step_scratch(op, inputs, most) + 4 * op.units
+def scratch(op: Recurrent, inputs: Sequence[Operand]) -> int:
+    """Room for parts and state."""
+    return 4 * (_words(op) + op.units)
 
 
 def step(op: Recurrent, at: Place, state: str, most: int = 0) -> Layer:
     """Print one step of a recurrent layer whose state and latest output are fields of the caller's ``state``."""
     form = _form(op, at, most)
-    x, copy, output = at.inputs[0].expression, _copy(op, at, _words(op, most)), f"state->{state}_output"
-    parts = f"(int32_t *)({at.scratch})"
+    parts, output = f"(int32_t *)({at.scratch})", f"state->{state}_output"
     calls = (
-        f"{form.parts}({form.layer}, {x}, {copy}, {output}, {parts});",
+        f"{form.parts}({form.layer}, {at.inputs[0].expression}, {output}, {parts});",
         f"bitq_{op.cell}({form.layer}, {parts}, state->{state}, {output});",
         f"bitq_concat({output}, 0, 1, {op.units}, {at.y}, {op.units});",
     )
     return Layer(op, form.constants, "\n    ".join(calls), ("bitq_concat", *form.runtime))
 
 
-def step_scratch(op: Recurrent, inputs: Sequence[Operand], most: int = 0) -> int:
-    """Room for the parts of one step, and for a copy of the caller's input."""
-    return 4 * _words(op, most) + (inputs[0].type.shape[-1] if inputs[0].flip else 0)
+def step_scratch(op: Recurrent, inputs: Sequence[Operand]) -> int:
+    """Room for the parts of one step."""
+    return 4 * _words(op)
 
 
 def _form(op: Recurrent, at: Place, most: int) -> _Form:
     x = at.inputs[0]
     time = x.type.shape[1]
     require(op, time <= UINT16_MAX, f"a sequence of {time} steps", f"at most {UINT16_MAX}")
-    require(op, _words(op, most) <= UINT16_MAX, f"{op.units} units", f"at most {UINT16_MAX} parts of gates")
+    require(op, _words(op) <= UINT16_MAX, f"{op.units} units", f"at most {UINT16_MAX} parts of gates")
     before = Operand(TensorType((op.units,), op.out.dtype, op.out.scale), 0, "before")
     step = Operand(TensorType((x.type.shape[-1],), x.type.dtype, x.type.scale, x.type.zero_point), x.flip, "x")
     state, first = _rolled(_in_words(op.state, before), _apart(op)), _in_words(op.input, step)
     runtime = (f"bitq_{op.cell}", *(["bitq_tanh"] if op.cell != "relu" else []))
     if not _is_straight(op, most):
         constants, fields = linear_constants(state, f"{at.symbol}_state", before.zero)
-        tables, more = linear_constants(first, f"{at.symbol}_input", step.zero, out_bytes=_ADDED)
+        tables, more = linear_constants(first, f"{at.symbol}_input", step.zero, out_bytes=_ADDED, flip=step.flip)
         layer: Fields = [
-            ("layer", nested(_fields(op, time, "bitq_matrices", most))),
+            ("layer", nested(_fields(op, time, "bitq_matrices"))),
             ("state", nested(fields)),
             ("input", nested(more)),
             ("apart", _apart(op)),
@@ -93,23 +91,22 @@ def _form(op: Recurrent, at: Place, most: int) -> _Form:
         kernels = [PACKINGS[weights.dtype.name].kernel for weights in op.matrices]
         runtime += ("bitq_matrices", "bitq_dense", *kernels)
         return _Form(tuple(constants), f"&{at.symbol}_layer.layer", "bitq_matrices", runtime)
-    sums = (op.kind.gates + (1 if _apart(op) else 0)) * op.units
     one = straight.dense(state, Place(f"{at.symbol}_state", (before,), "parts", "NULL"))
-    two = straight.dense(first, Place(f"{at.symbol}_input", (step,), f"parts + {sums}", "NULL"))
+    two = straight.dense(first, Place(f"{at.symbol}_input", (step,), f"parts + {_apart(op)}", "NULL"), add=True)
     name = f"{at.symbol}_parts"
-    constants = [*one.constants, *two.constants, _parts(op, name, one.call, two.call, sums)]
-    constants.append(struct(f"{at.symbol}_layer", "bitq_recurrent", _fields(op, time, name, most)))
+    constants = [*one.constants, *two.constants, _parts(op, name, one.call, two.call)]
+    constants.append(struct(f"{at.symbol}_layer", "bitq_recurrent", _fields(op, time, name)))
     return _Form(tuple(constants), f"&{at.symbol}_layer", name, runtime)
 
 
-def _fields(op: Recurrent, time: int, parts: str, most: int) -> Fields:
+def _fields(op: Recurrent, time: int, parts: str) -> Fields:
     steps = op.order(time)
     return [
         ("parts", parts),
         ("cell", f"bitq_{op.cell}"),
         ("inputs", op.input.weights.codes.shape[1]),
         ("units", op.units),
-        ("words", _words(op, most)),
+        ("words", _words(op)),
         ("first", steps[0]),
         ("steps", len(steps)),
         ("fraction", op.fraction),
@@ -121,33 +118,21 @@ def _fields(op: Recurrent, time: int, parts: str, most: int) -> Fields:
     ]
 
 
-def _parts(op: Recurrent, name: str, state: str, first: str, sums: int) -> Constant:
+def _parts(op: Recurrent, name: str, state: str, first: str) -> Constant:
     """Print the function that gives the parts of a step from straight-line code."""
-    rows, apart = op.kind.gates * op.units, _apart(op)
+    rows = op.kind.gates * op.units
+    clear = [f"    for (uint32_t i = {rows}u; i < {_words(op)}u; ++i) {{", "        parts[i] = 0;", "    }"]
     lines = [
-        f"static void {name}(const bitq_recurrent *layer, const uint8_t *x, uint8_t *copy, const uint8_t *before,",
-        f"{' ' * (len(name) + 13)}int32_t *parts)",
+        f"static void {name}(const bitq_recurrent *layer, const uint8_t *x, const uint8_t *before, int32_t *parts)",
         "{",
         "    (void)layer;",
-        "    (void)copy;",
         f"    {state}",
+        *(clear if _apart(op) else []),
         f"    {first}",
-        f"    for (uint32_t i = 0; i < {rows - apart}u; ++i) {{",
-        f"        parts[i + {apart}u] += parts[i + {sums}u];",
-        "    }",
-        f"    for (uint32_t i = {rows}u; i < {sums}u; ++i) {{",
-        f"        parts[i] = parts[i + {sums - apart}u];",
-        "    }",
         "}",
         "",
     ]
-    if not apart:
-        del lines[10:13]
     return Constant(name, "\n".join(lines), 0)
-
-
-def _copy(op: Recurrent, at: Place, words: int) -> str:
-    return f"(uint8_t *)({at.scratch} + {words})" if at.inputs[0].flip else "NULL"
 
 
 def _is_straight(op: Recurrent, most: int) -> bool:
@@ -159,10 +144,9 @@ def _apart(op: Recurrent) -> int:
     return op.units if op.cell == "gru" else 0
 
 
-def _words(op: Recurrent, most: int) -> int:
-    """Return the numbers that a step needs for its parts."""
-    rows = op.kind.gates * op.units
-    return rows + _apart(op) + (rows if _is_straight(op, most) else 0)
+def _words(op: Recurrent) -> int:
+    """Return the numbers that the parts of a step take."""
+    return op.kind.gates * op.units + _apart(op)
 
 
 def _in_words(part: Dense, x: Operand) -> Dense:

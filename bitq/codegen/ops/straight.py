@@ -42,8 +42,8 @@ def covers(op: Conv | Dense) -> bool:
     return op.weights.dtype.bits <= MOST_COLUMNS
 
 
-def dense(op: Dense, at: Place) -> Layer:
-    """Print a dense layer: a function of its own."""
+def dense(op: Dense, at: Place, *, add: bool = False) -> Layer:
+    """Print a dense layer: a function of its own, whose results are stored, or added to what is there."""
     x = at.inputs[0]
     zero = x.type.zero_point if x.flip else x.zero
     element = "int8_t" if x.flip else "uint8_t"
@@ -54,7 +54,7 @@ def dense(op: Dense, at: Place) -> Layer:
         f"    const {element} *const x0 = (const {element} *)bytes;"
         if op.weights.codes.any()
         else "    (void)bytes;",
-        *_body(op, at.symbol, zero, op.weights.matrix.shape[1]),
+        *_body(op, at.symbol, zero, op.weights.matrix.shape[1], "+=" if add else "="),
         "}",
         "",
     ]
@@ -155,18 +155,24 @@ def _out_type(op: Conv | Dense) -> str:
     return "int32_t" if op.out.dtype is INT32 else "uint8_t"
 
 
-def _body(op: Conv | Dense, symbol: str, zero: int, row: int) -> list[str]:
+def _body(op: Conv | Dense, symbol: str, zero: int, row: int, assign: str = "=") -> list[str]:
     """Print all groups; names are x0, x1, … for the rows, y and z for the places written."""
     bias = op.bias.astype(np.int64) - zero * op.weights.matrix.sum(axis=1)
     offsets = _offsets(op)
     lines = list[str]()
     for group in groups_of(op.weights):
-        lines += [f"    {line}" for line in _group(group, offsets, row, op, symbol, bias)]
+        lines += [f"    {line}" for line in _group(group, offsets, row, op, symbol, bias, assign)]
     return lines
 
 
 def _group(
-    group: Group, offsets: NDArray[np.int64], row: int, op: Conv | Dense, symbol: str, bias: NDArray[np.int64]
+    group: Group,
+    offsets: NDArray[np.int64],
+    row: int,
+    op: Conv | Dense,
+    symbol: str,
+    bias: NDArray[np.int64],
+    assign: str,
 ) -> list[str]:
     columns = len(group.signs)
     buckets = group.buckets
@@ -189,7 +195,7 @@ def _group(
         sums = [f"s{index * group.planes + plane}" for plane in range(group.planes)]
         multiplier = [f"{int(op.rescale.multiplier[output])}u"] if op.rescale and op.rescale.per_channel else []
         more = [_bias(op, output, int(bias[output])), *multiplier]
-        lines += [f"    {line}" for line in _finish(op, symbol, sums, output, more)]
+        lines += [f"    {line}" for line in _finish(op, symbol, sums, output, more, assign)]
     return [*lines, "}"]
 
 
@@ -214,14 +220,16 @@ def _bias(op: Conv | Dense, output: int, bias: int) -> str:
     return f"{bias % 2**32}u"
 
 
-def _finish(op: Conv | Dense, symbol: str, sums: Sequence[str], output: int, more: Sequence[str]) -> list[str]:
+def _finish(
+    op: Conv | Dense, symbol: str, sums: Sequence[str], output: int, more: Sequence[str], assign: str
+) -> list[str]:
     """Print the statements that turn the sums of an output's planes into its results."""
     low, high, one = (_total(sums, half) for half in ("bitq_low_half", "bitq_high_half", ""))
     if op.rescale is None:
         results = [("y", one)] if isinstance(op, Dense) else [("y", low), ("z", high)]
-        return [f"{place}[{output}] = {total} + ({more[0]});" for place, total in results]
+        return [f"{place}[{output}] {assign} {total} + ({more[0]});" for place, total in results]
     if isinstance(op, Dense):
-        return [f"y[{output}] = {symbol}_scaled({', '.join([one, *more])});"]
+        return [f"y[{output}] {assign} {symbol}_scaled({', '.join([one, *more])});"]
     halves = [one] if _fits(op) else [low, high]
     places = [f"y + {output}"] if _is_pooled(op) else [f"y + {output}", f"z + {output}"]
     return [f"{symbol}_put({', '.join([*halves, *more, *places])});"]

@@ -129,9 +129,8 @@ typedef struct {
 typedef struct bitq_recurrent bitq_recurrent;
 
 /* The parts of all gates at one step, of both matrices, from a step of the input and the output before. A part is
- * within -32767..32767 and stands for part / 2^fraction. copy: as in bitq_dense. */
-typedef void bitq_parts(const bitq_recurrent *layer, const uint8_t *x, uint8_t *copy, const uint8_t *before,
-                        int32_t *parts);
+ * within -32767..32767 and stands for part / 2^fraction. */
+typedef void bitq_parts(const bitq_recurrent *layer, const uint8_t *x, const uint8_t *before, int32_t *parts);
 
 /* One step of a recurrent cell: from the parts of its gates to its state and its output. */
 typedef void bitq_cell(const bitq_recurrent *layer, const int32_t *parts, int32_t *state, uint8_t *y);
@@ -211,8 +210,7 @@ bitq_kernel bitq_planes;
 bitq_kernel bitq_nibbles;
 bitq_kernel bitq_bytes;
 
-/* copy: NULL, or room for the inputs if x is int8_t and the layer does not flip it. */
-void bitq_dense(const bitq_linear *layer, const uint8_t *x, uint8_t *copy, void *y);
+void bitq_dense(const bitq_linear *layer, const uint8_t *x, void *y);
 /* buckets: room for 64 sums and 256 for each group that is computed at once. */
 void bitq_dense_buckets(const bitq_buckets *layer, const uint8_t *x, bitq_fill_kernel *fill, uint32_t *buckets,
                         void *y);
@@ -240,7 +238,7 @@ void bitq_average(const bitq_window *window, const bitq_rescale *rescale, const 
 int32_t bitq_squared_error(const uint8_t *first, uint32_t flip, const uint8_t *second, uint32_t other_flip,
                            uint32_t count);
 /* work: room for parts and state. */
-void bitq_recur(const bitq_recurrent *layer, const uint8_t *x, uint8_t *copy, int32_t *work, uint8_t *y);
+void bitq_recur(const bitq_recurrent *layer, const uint8_t *x, int32_t *work, uint8_t *y);
 bitq_parts bitq_matrices;
 uint32_t bitq_slide(int8_t *window, uint16_t *filled, const int16_t *sample, uint32_t channels, uint32_t length,
                     uint32_t stride);

@@ -4,7 +4,7 @@
  *
  * The output of a step, which the next one reads, lies in y: at its own place, or over the one before.
  */
-void bitq_recur(const bitq_recurrent *layer, const uint8_t *x, uint8_t *copy, int32_t *work, uint8_t *y)
+void bitq_recur(const bitq_recurrent *layer, const uint8_t *x, int32_t *work, uint8_t *y)
 {
     const uint32_t inputs = layer->inputs;
     const uint32_t units = layer->units;
@@ -17,7 +17,7 @@ void bitq_recur(const bitq_recurrent *layer, const uint8_t *x, uint8_t *copy, in
         h[i] = layer->zero;
     }
     for (uint32_t left = layer->steps; left != 0u; --left) {
-        layer->parts(layer, x + place * inputs, copy, h, work);
+        layer->parts(layer, x + place * inputs, h, work);
         h = y + place * skip;
         layer->cell(layer, work, state, h);
         place = layer->reverse != 0u ? place - 1u : place + 1u;
