@@ -27,6 +27,7 @@ _STRUCT_BYTES = {
     "bitq_product": 20,
     "bitq_picks": 20,
     "bitq_border": 14,
+    "bitq_statistics": 18,
 }
 _WIDTH = 118
 

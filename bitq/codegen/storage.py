@@ -16,7 +16,9 @@ from bitq.codegen.plan import Plan, Request, Stage, plan
 from bitq.core.errors import DeployError
 from bitq.ir.graph import Graph
 from bitq.ir.ops import Op, Reshape
-from bitq.ir.types import INT32
+
+ELEMENTS = {8: "uint8_t", 16: "int16_t", 32: "int32_t"}
+"""The C type of a value's elements within the engine, by their bits."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Storage:
         for output in self.outputs:
             if _root(self.graph, output.name) == root:
                 return _at("scores", output.offset)
-        kind = "int32_t" if self.graph.types()[root].dtype is INT32 else "uint8_t"
+        kind = ELEMENTS[self.graph.types()[root].dtype.bits]
         return self._in_arena(kind, self.plan.offsets[root])
 
     def scratch(self, op: Op) -> str:
@@ -110,7 +112,7 @@ def store(graph: Graph, optimize: str = "size", own: Mapping[str, Printer] | Non
         if op.name in output_roots or op.name == returned:
             continue
         end = len(ops) if op.name == graph.winner else last[op.name]
-        size = types[op.name].size * (4 if types[op.name].dtype is INT32 else 1)
+        size = types[op.name].size * types[op.name].dtype.bits // 8
         request = Request(op.name, (Stage(_words(size), step, end),))
         source = _root(graph, op.inputs[0])
         buffer = requests.get(shared.get(source, source))

@@ -10,6 +10,7 @@ from bitq.nn.config import MODELS
 
 KINDS = ("tree", "forest", "soft", "boosting")
 FEATURES = ("auto", "raw", "statistics")
+STATISTICS = ("mean", "std", "rms", "min", "max", "range", "crossings", "difference")
 
 
 @dataclass
@@ -24,31 +25,31 @@ class ForestConfig:
         max_depth: comparisons from root to leaf, at most.
         max_trees: trees, at most.
         features: ``raw`` input elements, or ``statistics`` of windows of each channel, computed on the chip too;
-            ``auto`` is statistics where the data has a time axis.
-        windows: windows that a signal is cut into for its statistics; more where one would exceed 128 samples.
+            ``auto`` takes what is better on validation where the data has a time axis, else raw.
+        windows: windows of one length that a signal is cut into for its statistics, the last one ending with it; more
+            where one would exceed 128 samples.
+        statistics: which ones (`bitq.ir.ops.features`).
         leaf_bits: of the values in the leaves of soft forests and of boosting.
         learning_rate: of boosting.
-        rows: training rows that one tree sees, at most.
+        rows: training rows that one tree sees, and validation rows that choose between candidates, at most.
     """
 
     name: str = "forest"
     kinds: list[str] = field(default_factory=lambda: list(KINDS))
     budget_bytes: int = number(2000, 16, 1_000_000, "bytes")
     max_depth: int = number(8, 1, 10)
-    max_trees: int = number(100, 1, 10_000)
+    max_trees: int = number(500, 1, 10_000)
     features: str = choice("auto", FEATURES)
     windows: int = number(5, 1, 1000)
+    statistics: list[str] = field(default_factory=lambda: list(STATISTICS))
     leaf_bits: int = choice(8, (8, 16))
     learning_rate: float = number(0.3, 1e-4, 1.0)
     rows: int = number(20_000, 10, 10_000_000, "rows")
 
     def check(self, path: str) -> None:
-        """Refuse kinds that are not known, named twice, or none at all."""
-        for index, kind in enumerate(self.kinds):
-            if kind not in KINDS:
-                raise ConfigError(f"{path}.kinds[{index}]: unknown '{kind}'.{nearest(kind, KINDS)}")
-        if not self.kinds or len(set(self.kinds)) != len(self.kinds):
-            raise ConfigError(f"{path}.kinds: name at least one, each once; got {list(self.kinds)}.")
+        """Refuse kinds and statistics that are not known, named twice, or none at all."""
+        _check_names(f"{path}.kinds", self.kinds, KINDS)
+        _check_names(f"{path}.statistics", self.statistics, STATISTICS)
 
     def check_data(self, task: str, shape: tuple[int, ...]) -> None:
         """Refuse what trees do not learn, and statistics of inputs ``shape`` that have no time axis.
@@ -62,6 +63,19 @@ class ForestConfig:
             raise ConfigError(
                 f"model.features: statistics need inputs (channels, time), these are {shape}; choose raw or auto."
             )
+        if self.features != "raw" and len(shape) == 2 and shape[1] < 2 * self.windows:
+            raise ConfigError(
+                f"model.windows: {shape[1]} samples make at most {shape[1] // 2} windows of 2, got {self.windows}; "
+                "lower it or choose model.features=raw."
+            )
+
+
+def _check_names(key: str, names: list[str], known: tuple[str, ...]) -> None:
+    for index, name in enumerate(names):
+        if name not in known:
+            raise ConfigError(f"{key}[{index}]: unknown '{name}'.{nearest(name, known)}")
+    if not names or len(set(names)) != len(names):
+        raise ConfigError(f"{key}: name at least one, each once; got {list(names)}.")
 
 
 MODELS.register("forest", ForestConfig, "bitq.trees.grow:grow")

@@ -35,7 +35,7 @@ from bitq.ir.types import INT8, INT32, TensorType
 from tests.graphs import layers, moves, pointwise
 from tests.graphs.parts import Draw, Rng, wide, with_rescale
 from tests.graphs.recurrent import recurrent
-from tests.graphs.trees import forest
+from tests.graphs.trees import grown
 
 
 def _image(x: TensorType) -> bool:
@@ -79,7 +79,8 @@ GENERATORS: dict[type[Op], Generator] = {
     Reshape: Generator(moves.reshape),
     View: Generator(moves.view),
 }
-"""One row per operation that stands within a graph; a Forest, a SquaredError or an ArgMax ends one."""
+"""One row per operation that stands within a graph; a Forest with its Features, a SquaredError or an ArgMax ends
+one."""
 
 
 @st.composite
@@ -104,14 +105,15 @@ def graphs(draw: Draw, name: str = "net") -> Graph:
         source, x = ops[-1].name, ops[-1].out
     outputs: list[str] = []
     for head in range(draw(st.integers(1, 2))):
-        kind = draw(st.integers(0, 7))
+        kind = draw(st.integers(0, 8))
         if kind == 0:
             last = layers.to(rng, f"scores{head}", source, x, wide(rng))
         elif kind == 1:
             *before, last = layers.squared_error(draw, rng, f"scores{head}", source, x)
             ops += before
-        elif kind == 2:
-            last = forest(draw, rng, f"scores{head}", source, x)
+        elif kind in (2, 3):
+            *before, last = grown(draw, rng, f"scores{head}", source, x)
+            ops += before
         else:
             last = layers.linear(draw, rng, f"scores{head}", source, x, conv=_image(x) and draw(st.booleans()))
             if draw(st.booleans()):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import strategies as st
 
-from bitq.ir.ops import Forest
-from bitq.ir.types import INT16, INT32, TensorType
+from bitq.ir.ops import Features, Forest, Op
+from bitq.ir.ops.features import KINDS
+from bitq.ir.types import INT8, INT16, INT32, TensorType
 from tests.graphs.parts import Draw, Rng
 
 
@@ -38,3 +41,22 @@ def forest(draw: Draw, rng: Rng, name: str, source: str, x: TensorType, *, named
         votes=votes,
         first=first,
     )
+
+
+def features(draw: Draw, rng: Rng, name: str, source: str, x: TensorType) -> Features:
+    """Draw statistics of a signal."""
+    window = draw(st.integers(2, min(128, x.shape[1])))
+    kinds = tuple(kind for kind in KINDS if rng.random() < 0.5) or (draw(st.sampled_from(KINDS)),)
+    windows = draw(st.integers(1, x.shape[1] // window))
+    out = TensorType((1,), INT16, 1.0)
+    op = Features(name=name, inputs=(source,), out=out, window=window, windows=windows, kinds=kinds)
+    return replace(op, out=replace(out, shape=op.infer_shape(x)))
+
+
+def grown(draw: Draw, rng: Rng, name: str, source: str, x: TensorType) -> list[Op]:
+    """Draw trees, over statistics where the value is a signal and the draw says so."""
+    if x.dtype is INT8 and len(x.shape) == 3 and x.shape[0] == 1 and x.shape[1] > 1 and draw(st.booleans()):
+        before = features(draw, rng, f"{name}.features", source, x)
+        named = before.out.size > 256 or draw(st.booleans())
+        return [before, forest(draw, rng, name, before.name, before.out, named=named)]
+    return [forest(draw, rng, name, source, x)]

@@ -43,12 +43,13 @@ def test_the_deploy_folder_of_trees_stands_alone(digits):
         assert (predicted.winners == vectors["winner"]).all()
 
 
-def test_a_sensor_window_goes_in_as_it_is(bitq):
-    ran = bitq.run(
-        "+experiment=face2wake", "model=forest", "model.kinds=[soft]", "debug=smoke", "data.subjects=6", "track=none"
-    )
+def test_a_sensor_window_goes_in_as_it_is_and_its_statistics_are_computed_on_the_chip(bitq):
+    trees = ("model=forest", "model.kinds=[soft]", "model.features=statistics", "model.max_trees=20")
+    ran = bitq.run("+experiment=face2wake", *trees, "debug=smoke", "data.subjects=6", "track=none")
     assert ran.code == 0, ran.err
     variant = ran.result["variants"]["soft"]
+    manifest = json.loads((Path(variant["deploy"]) / "manifest.json").read_text())
+    assert [layer["kind"] for layer in manifest["layers"]] == ["features", "forest", "argmax"]
     assert variant["metric"]["min"] > 0.6
     assert variant["targets"]["cortex-m0plus"]["mismatches"] == 0
 

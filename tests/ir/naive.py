@@ -1,7 +1,7 @@
 """The operations of the integer graph as plain Python loops over exact integers, written apart from the oracle."""
 
 import math
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 
 from bitq.ir.ops import (
@@ -11,6 +11,7 @@ from bitq.ir.ops import (
     Concat,
     Conv,
     Dense,
+    Features,
     Forest,
     Lookup,
     MaxPool,
@@ -185,6 +186,23 @@ def run(graph, row):
             case View():
                 for place in product(*(range(size) for size in op.out.shape)):
                     result.append(x[op.offset + sum(i * s for i, s in zip(place, op.strides, strict=True))])
+            case Features():
+                n, skipped = op.window, kind.shape[1] - op.window * op.windows
+                for first in range(skipped, kind.shape[1], n):
+                    for c in range(depth):
+                        v = [x[t * depth + c] for t in range(first, first + n)]
+                        pairs = list(pairwise(v))
+                        found = {
+                            "mean": sum(v),
+                            "std": math.isqrt(n * sum(a * a for a in v) - sum(v) ** 2),
+                            "rms": math.isqrt(n * sum(a * a for a in v)),
+                            "min": min(v),
+                            "max": max(v),
+                            "range": max(v) - min(v),
+                            "crossings": sum((a < 0) != (b < 0) for a, b in pairs),
+                            "difference": sum(abs(a - b) for a, b in pairs),
+                        }
+                        result += [found[word] * 2 ** op.shifts[word] for word in op.kinds]
             case Forest():
                 result = [0] * op.out.size
                 turn = op.first

@@ -3,7 +3,8 @@ import pytest
 from bitq.config import compose
 from bitq.core.errors import ConfigError
 from bitq.core.fields import validate
-from bitq.trees.config import KINDS, ForestConfig
+from bitq.ir.ops import features
+from bitq.trees.config import KINDS, STATISTICS, ForestConfig
 
 
 @pytest.mark.parametrize(
@@ -14,9 +15,17 @@ def test_kinds_that_mean_nothing_are_refused(kinds, said):
         validate(ForestConfig(kinds=kinds), "model")
 
 
+def test_the_statistics_are_those_of_the_operation():
+    assert STATISTICS == features.KINDS
+    with pytest.raises(ConfigError, match=r"statistics\[0\].*'std'"):
+        validate(ForestConfig(statistics=["sdt"]), "model")
+
+
 def test_statistics_need_a_time_axis():
     ForestConfig(features="auto").check_data("classification", (1, 8, 8))
     ForestConfig(features="statistics").check_data("classification", (3, 50))
+    with pytest.raises(ConfigError, match=r"model\.windows: 9 samples make at most 4 windows of 2, got 5"):
+        ForestConfig().check_data("classification", (3, 9))
     with pytest.raises(ConfigError, match=r"model\.features.*\(1, 8, 8\).*raw"):
         ForestConfig(features="statistics").check_data("classification", (1, 8, 8))
 

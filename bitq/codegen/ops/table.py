@@ -7,6 +7,7 @@ from bitq.codegen.ops.branches import add, concat, mul, squared_error
 from bitq.codegen.ops.conv import conv
 from bitq.codegen.ops.conv import scratch as conv_scratch
 from bitq.codegen.ops.dense import dense
+from bitq.codegen.ops.features import features
 from bitq.codegen.ops.forest import forest
 from bitq.codegen.ops.moves import pad, view
 from bitq.codegen.ops.pointwise import lookup, ramp
@@ -23,6 +24,7 @@ PRINTERS: dict[type[ir.Op], Printer] = {
     ir.Concat: Printer(concat),
     ir.Conv: Printer(conv, conv_scratch),
     ir.Dense: Printer(dense),
+    ir.Features: Printer(features),
     ir.Forest: Printer(forest),
     ir.Lookup: Printer(lookup),
     ir.MaxPool: Printer(max_pool),

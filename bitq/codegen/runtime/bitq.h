@@ -201,6 +201,20 @@ typedef struct {
     uint8_t flip;
 } bitq_border;
 
+#define BITQ_STATISTICS 8u
+
+/* Statistics of windows of a signal: sum, n * standard deviation, n * root of the mean square, least, largest, range,
+ * changes of sign, sum of absolute differences. */
+typedef struct {
+    uint16_t skipped; /* bytes before the first window */
+    uint16_t window;  /* samples */
+    uint16_t channels;
+    uint16_t windows;
+    uint8_t kinds; /* which of them, a bit each */
+    uint8_t shift[BITQ_STATISTICS]; /* left shift of each */
+    uint8_t flip;                   /* as in bitq_window */
+} bitq_statistics;
+
 bitq_fill_kernel bitq_fill_one;
 bitq_fill_kernel bitq_fill_one_signed;
 bitq_fill_kernel bitq_fill_two;
@@ -228,6 +242,7 @@ void bitq_concat(const uint8_t *x, uint32_t flip, uint32_t places, uint32_t chan
 void bitq_lookup(const uint8_t *table, uint32_t flip, const uint8_t *x, uint8_t *y, uint32_t count);
 void bitq_ramp(const bitq_slopes *layer, const uint8_t *x, void *y);
 void bitq_multiply(const bitq_product *layer, const uint8_t *first, const uint8_t *second, void *y);
+void bitq_features(const bitq_statistics *layer, const uint8_t *x, int16_t *y);
 void bitq_pad(const bitq_border *border, const uint8_t *x, uint8_t *y);
 void bitq_pick(const bitq_picks *picks, uint32_t flip, const uint8_t *x, uint8_t *y);
 void bitq_max_pool(const bitq_window *window, const uint8_t *x, uint8_t *y);

@@ -7,6 +7,7 @@ from bitq.ir.ops.base import NO_PADDING, Accumulator, Op, Pair, Values
 from bitq.ir.ops.concat import Concat
 from bitq.ir.ops.conv import Conv
 from bitq.ir.ops.dense import Dense
+from bitq.ir.ops.features import Features
 from bitq.ir.ops.forest import Forest
 from bitq.ir.ops.linear import Linear
 from bitq.ir.ops.lookup import Lookup
@@ -27,6 +28,7 @@ OPS: tuple[type[Op], ...] = (
     Concat,
     Conv,
     Dense,
+    Features,
     Flatten,
     Forest,
     Lookup,
@@ -52,6 +54,7 @@ __all__ = [
     "Concat",
     "Conv",
     "Dense",
+    "Features",
     "Flatten",
     "Forest",
     "Linear",

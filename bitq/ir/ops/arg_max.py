@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bitq.ir.ops.base import Op, Values
 from bitq.ir.ops.rules import one_input, rule
-from bitq.ir.types import INT32, TensorType
+from bitq.ir.types import INT16, INT32, TensorType
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -15,8 +15,9 @@ class ArgMax(Op):
     """Index of the largest element as INT32 ``(1,)``; the lowest index wins a tie."""
 
     def check(self, *inputs: TensorType) -> None:
-        """Its result is an index."""
-        one_input(self, inputs)
+        """Its result is an index, of one of 8 or 32 bits."""
+        x = one_input(self, inputs)
+        rule(x.dtype is not INT16, self.name, "it reads 8-bit activations or INT32, got INT16")
         rule(self.out.dtype is INT32, self.name, "an index is INT32")
 
     def infer_shape(self, *inputs: TensorType) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from bitq.sim.ops.operation import Operation
 from bitq.sim.ops.pointwise import Add, Lookup, Mul, Ramp, Requantize, SquaredError
 from bitq.sim.ops.pools import AvgPool, MaxPool
 from bitq.sim.ops.recurrent import Recurrent
-from bitq.sim.ops.trees import Forest
+from bitq.sim.ops.trees import ByReference
 
 OPERATIONS: dict[type[ir.Op], type[Operation]] = {
     ir.Add: Add,
@@ -18,8 +18,9 @@ OPERATIONS: dict[type[ir.Op], type[Operation]] = {
     ir.Concat: Concat,
     ir.Conv: Conv,
     ir.Dense: Dense,
+    ir.Features: ByReference,
     ir.Flatten: Reshape,
-    ir.Forest: Forest,
+    ir.Forest: ByReference,
     ir.Lookup: Lookup,
     ir.MaxPool: MaxPool,
     ir.Mul: Mul,

@@ -9,8 +9,8 @@ from torch import Tensor
 from bitq.sim.ops.operation import Operation
 
 
-class Forest(Operation):
-    """Decision trees."""
+class ByReference(Operation):
+    """Decision trees, and the statistics that they read."""
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Compute it; no gradient passes."""
