@@ -21,7 +21,8 @@ def concrete(kind):
 
 
 def test_the_list_of_operations_is_complete_and_in_order():
-    assert set(OPS) == concrete(Op)
+    # Code generation may join operations in forms of its own.
+    assert set(OPS) == {kind for kind in concrete(Op) if kind.__module__.startswith("bitq.ir.")}
     names = [kind.__name__ for kind in OPS]
     assert names == sorted(set(names))
 
