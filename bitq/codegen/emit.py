@@ -59,6 +59,8 @@ def emit(graph: Graph, optimize: str = "size", hop: int | None = None) -> Projec
     present = [constant for layer in printed for constant in layer.constants]
     streamed = None if hop is None else streaming(graph, hop, optimize, present)
     used = {name for layer in printed for name in layer.runtime} | set(streamed.runtime if streamed else ())
+    if any(not name.endswith(".h") for name in used):
+        used.add("bitq_mulsi3")  # trees alone never multiply
     runtime = _with_callees(used)
     files = {
         "bitq.h": runtime_text("bitq.h"),

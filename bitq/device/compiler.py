@@ -1,7 +1,7 @@
 """Drivers of the C compilers: which one, called how, with the flags that every build of bitq uses.
 
 zig comes with the Python package and builds for the host and for every target; the host's own compiler and
-``arm-none-eabi-gcc`` are used where they are found and wanted.
+``arm-none-eabi-gcc`` or ``riscv64-unknown-elf-gcc`` are used where they are found and wanted.
 """
 
 from __future__ import annotations
@@ -109,17 +109,17 @@ def host_compiler(choice: str = "auto") -> Compiler:
     raise ToolError(f"the C compiler '{choice}' is not installed; use compiler=zig, which comes with bitq.")
 
 
-def target_compiler(choice: str) -> Compiler:
-    """Return the compiler for firmware: ``gcc`` is ``arm-none-eabi-gcc``; ``zig`` and ``auto`` are zig.
+def target_compiler(choice: str, gcc: str = "arm-none-eabi-gcc") -> Compiler:
+    """Return the compiler for firmware: ``gcc`` is the program named by ``gcc``; ``zig`` and ``auto`` are zig.
 
     Raises:
         ToolError: it is missing, or does not tell its version.
     """
     if choice != "gcc":
         return _zig()
-    path = find_tool("arm-none-eabi-gcc")
+    path = find_tool(gcc)
     if path is None:
-        raise ToolError("arm-none-eabi-gcc is not installed; install it or use target.compiler=zig.")
+        raise ToolError(f"{gcc} is not installed; install it or use target.compiler=zig.")
     return _installed(path)
 
 

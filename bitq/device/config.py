@@ -11,7 +11,9 @@ from typing import Literal
 from bitq.core.fields import choice, number
 from bitq.core.registry import Registry
 
-InstructionSet = Literal["ARMv6-M", "ARMv7-M", "ARMv7E-M", "ARMv8-M"]
+InstructionSet = Literal[
+    "ARMv6-M", "ARMv7-M", "ARMv7E-M", "ARMv8-M", "ARMv8-M with DSP", "ARMv8.1-M with DSP", "RV32IMC", "RV32EC"
+]
 
 
 @dataclass(frozen=True)
@@ -20,26 +22,54 @@ class Core:
 
     Attributes:
         display: the name in result.json and on the screen.
-        zig_cpu: value of zig's ``-mcpu``; stands for a core without FPU.
-        gcc_cpu: value of gcc's ``-mcpu``.
-        emulated_cpu: Unicorn's CPU model that runs it; never one with fewer instructions than the core has.
+        zig: its target and ``-mcpu``; they stand for a core without FPU.
+        gcc: the same for gcc.
+        emulated_cpu: Unicorn's CPU model that runs it, never one with fewer instructions than the core has; empty
+            where there is none.
         instruction_set: what the linked code may use, integer instructions only. ARMv8-M means the Mainline
             profile without the optional DSP extension, so that the firmware runs on every Cortex-M33.
     """
 
     display: str
-    zig_cpu: str
-    gcc_cpu: str
+    zig: tuple[str, ...]
+    gcc: tuple[str, ...]
     emulated_cpu: str
     instruction_set: InstructionSet
 
+    @property
+    def is_risc_v(self) -> bool:
+        """Whether it is a RISC-V core; all others are Arm."""
+        return self.instruction_set in ("RV32IMC", "RV32EC")
+
+    @property
+    def gcc_program(self) -> str:
+        """Name of the gcc that builds for it."""
+        return "riscv64-unknown-elf-gcc" if self.is_risc_v else "arm-none-eabi-gcc"
+
+
+def _arm(display: str, zig_cpu: str, gcc_cpu: str, emulated_cpu: str, instruction_set: InstructionSet) -> Core:
+    zig = ("-target", "thumb-freestanding-eabi", f"-mcpu={zig_cpu}")
+    gcc = ("-mthumb", f"-mcpu={gcc_cpu}", "-mfloat-abi=soft")
+    return Core(display, zig, gcc, emulated_cpu, instruction_set)
+
+
+def _risc_v(display: str, extensions: str, abi: str, instruction_set: InstructionSet) -> Core:
+    # Unicorn's model of RV32 runs more than these cores have; the instruction check holds the line.
+    zig = ("-target", "riscv32-freestanding-none", f"-mcpu=generic_rv32+{'+'.join(extensions)}", f"-mabi={abi}")
+    base = extensions if extensions.startswith("e") else f"i{extensions}"
+    return Core(display, zig, (f"-march=rv32{base}", f"-mabi={abi}"), "BASE32", instruction_set)
+
 
 CORES = {
-    "cortex_m0": Core("cortex-m0", "cortex_m0", "cortex-m0", "CORTEX_M0", "ARMv6-M"),
-    "cortex_m0plus": Core("cortex-m0plus", "cortex_m0plus", "cortex-m0plus", "CORTEX_M0", "ARMv6-M"),
-    "cortex_m3": Core("cortex-m3", "cortex_m3", "cortex-m3", "CORTEX_M3", "ARMv7-M"),
-    "cortex_m4": Core("cortex-m4", "cortex_m4", "cortex-m4", "CORTEX_M4", "ARMv7E-M"),
-    "cortex_m33": Core("cortex-m33", "cortex_m33", "cortex-m33+nodsp", "CORTEX_M33", "ARMv8-M"),
+    "cortex_m0": _arm("cortex-m0", "cortex_m0", "cortex-m0", "CORTEX_M0", "ARMv6-M"),
+    "cortex_m0plus": _arm("cortex-m0plus", "cortex_m0plus", "cortex-m0plus", "CORTEX_M0", "ARMv6-M"),
+    "cortex_m3": _arm("cortex-m3", "cortex_m3", "cortex-m3", "CORTEX_M3", "ARMv7-M"),
+    "cortex_m4": _arm("cortex-m4", "cortex_m4", "cortex-m4", "CORTEX_M4", "ARMv7E-M"),
+    "cortex_m33": _arm("cortex-m33", "cortex_m33", "cortex-m33+nodsp", "CORTEX_M33", "ARMv8-M"),
+    "cortex_m33_dsp": _arm("cortex-m33-dsp", "cortex_m33+dsp", "cortex-m33", "CORTEX_M33", "ARMv8-M with DSP"),
+    "cortex_m55": _arm("cortex-m55", "cortex_m55", "cortex-m55+nomve", "", "ARMv8.1-M with DSP"),
+    "rv32imc": _risc_v("rv32imc", "mc", "ilp32", "RV32IMC"),
+    "rv32ec": _risc_v("rv32ec", "ec", "ilp32e", "RV32EC"),
 }
 
 
@@ -49,8 +79,8 @@ class TargetConfig:
 
     Attributes:
         name: registry name of the core.
-        compiler: ``zig`` (from the Python package, the same everywhere), ``gcc`` (``arm-none-eabi-gcc``);
-            ``auto`` is zig.
+        compiler: ``zig`` (from the Python package, the same everywhere), ``gcc`` (``arm-none-eabi-gcc``,
+            ``riscv64-unknown-elf-gcc``); ``auto`` is zig.
         optimize: ``size`` (-Os), ``balanced`` (-O2 without unrolling: predictable size), ``speed`` (-O2).
         samples: how many samples to execute on the emulated core, from the first; 0 means all.
         hop: for recurrent networks, samples between two classes of functions that take one sample at a time; None

@@ -33,7 +33,7 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Code:
-    """A stretch of Thumb instructions without literals in between."""
+    """A stretch of instructions without literals in between."""
 
     address: int
     content: bytes
@@ -50,6 +50,7 @@ class Elf:
         addresses: every global symbol, those of the linker script too.
         code: all instructions, by address.
         loaded: (address in flash, bytes) of everything that is programmed into the chip.
+        is_risc_v: whether the code is RISC-V; else it is Thumb.
     """
 
     path: Path
@@ -58,6 +59,7 @@ class Elf:
     addresses: Mapping[str, int]
     code: tuple[Code, ...]
     loaded: tuple[tuple[int, bytes], ...]
+    is_risc_v: bool = False
 
     @property
     def flash_bytes(self) -> int:
@@ -85,20 +87,21 @@ def read(path: Path) -> Elf:
     """Read a linked firmware.
 
     Raises:
-        ToolError: the file is no complete ARM ELF with symbols.
+        ToolError: the file is no complete ELF for Arm or RISC-V with symbols.
     """
     try:
         with path.open("rb") as stream:
             elf = ELFFile(stream)
             return _read(path, elf)
     except (ELFError, KeyError, ValueError, AttributeError, OSError) as error:
-        raise ToolError(f"{path.name}: the linker left no valid ARM firmware ({error}).") from error
+        raise ToolError(f"{path.name}: the linker left no valid firmware ({error}).") from error
 
 
 def _read(path: Path, elf: Any) -> Elf:
     table = elf.get_section_by_name(".symtab")
-    if elf["e_machine"] != "EM_ARM" or table is None:
-        raise ValueError("not for ARM, or stripped of its symbols")
+    machine = elf["e_machine"]
+    if machine not in ("EM_ARM", "EM_RISCV") or table is None:
+        raise ValueError("for neither Arm nor RISC-V, or stripped of its symbols")
     sections = dict(enumerate(elf.iter_sections()))
     symbols: list[Symbol] = []
     addresses: dict[str, int] = {}
@@ -106,8 +109,8 @@ def _read(path: Path, elf: Any) -> Elf:
     for entry in table.iter_symbols():
         kind, index, value = entry["st_info"]["type"], entry["st_shndx"], int(entry["st_value"])
         section = sections[index].name if isinstance(index, int) else ""
-        if section == ".text" and entry.name[:2] in ("$t", "$d"):
-            marks.append((value, entry.name[1] == "t"))
+        if section == ".text" and entry.name[:2] in ("$t", "$x", "$d"):
+            marks.append((value, entry.name[1] != "d"))
         elif kind in ("STT_FUNC", "STT_OBJECT") and section in SIZED:
             is_function = kind == "STT_FUNC"
             symbols.append(Symbol(entry.name, section, value & ~int(is_function), entry["st_size"], is_function))
@@ -115,6 +118,8 @@ def _read(path: Path, elf: Any) -> Elf:
             addresses[entry.name] = value & ~int(kind == "STT_FUNC")
     found = {section.name: section for section in sections.values()}
     text = found[".text"]
+    # RISC-V compilers put no data into .text, and not all of them mark it.
+    marks = marks or [(int(text["sh_addr"]), True)]
     return Elf(
         path=path,
         sizes={name: int(found[name]["sh_size"]) if name in found else 0 for name in SIZED},
@@ -126,11 +131,12 @@ def _read(path: Path, elf: Any) -> Elf:
             for segment in elf.iter_segments()
             if segment["p_type"] == "PT_LOAD" and segment["p_filesz"]
         ),
+        is_risc_v=machine == "EM_RISCV",
     )
 
 
 def _code(base: int, text: bytes, marks: list[tuple[int, bool]]) -> tuple[Code, ...]:
-    """Cut .text at the ABI's mapping symbols: ``$t`` begins Thumb instructions, ``$d`` begins data."""
+    """Cut .text at the ABI's mapping symbols: ``$t`` and ``$x`` begin instructions, ``$d`` begins data."""
     ordered = sorted(dict(marks).items())
     ends = [address for address, _ in ordered[1:]] + [base + len(text)]
     return tuple(

@@ -59,6 +59,11 @@ class Execution:
     stack_bytes: int
 
 
+def runs(core: Core) -> bool:
+    """Return whether the emulator is there and has a model of this core."""
+    return bool(core.emulated_cpu) and is_installed()
+
+
 def is_installed() -> bool:
     """Return whether the emulator is there."""
     return importlib.util.find_spec("unicorn") is not None
@@ -94,6 +99,7 @@ def execute(
     base, starts = isa.starts(image, instructions)
     job = Job(
         cpu=core.emulated_cpu,
+        risc_v=core.is_risc_v,
         flash_base=_FLASH_BASE,
         flash_bytes=_FLASH_BYTES,
         ram_base=_RAM_BASE,

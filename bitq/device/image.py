@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bitq.device import elf
-from bitq.device.compiler import OPTIMIZE, SMALLEST, STRICT, Compiler, target_compiler
-from bitq.device.config import Core, TargetConfig
+from bitq.device.compiler import OPTIMIZE, SMALLEST, STRICT, target_compiler
+from bitq.device.config import TargetConfig
 from bitq.device.deployment import Deployment
 
 _FIRMWARE = Path(__file__).parent / "firmware"
@@ -59,9 +59,10 @@ def link(deployment: Deployment, target: TargetConfig, folder: Path) -> Image:
         DeployError: a function is undefined: the firmware is linked without any runtime library.
         ToolError: the compiler is missing, refuses the sources, hangs or leaves nonsense.
     """
-    compiler = target_compiler(target.compiler)
+    core = target.core
+    compiler = target_compiler(target.compiler, core.gcc_program)
     optimize = SMALLEST[compiler.kind] if target.optimize == "size" else OPTIMIZE[target.optimize]
-    chosen = _core_flags(compiler, target.core) + optimize
+    chosen = [*(core.zig if compiler.kind == "zig" else core.gcc), *optimize]
     flags = [
         *chosen,
         *_FREESTANDING,
@@ -76,7 +77,7 @@ def link(deployment: Deployment, target: TargetConfig, folder: Path) -> Image:
         "-T",
         str(_FIRMWARE / "link.ld"),
     ]
-    harness = [_FIRMWARE / "start.c", _FIRMWARE / "main.c"]
+    harness = [_FIRMWARE / ("start_riscv.c" if core.is_risc_v else "start.c"), _FIRMWARE / "main.c"]
     sources = [source.resolve() for source in deployment.sources]
     compiler.build(flags, [*harness, *sources], folder / "firmware.elf")
     compiler.build(flags, [*harness, _FIRMWARE / "empty.c"], folder / "empty.elf")
@@ -88,9 +89,3 @@ def link(deployment: Deployment, target: TargetConfig, folder: Path) -> Image:
         flash_bytes=full.flash_bytes - empty.flash_bytes,
         static_ram_bytes=full.static_ram_bytes - empty.static_ram_bytes,
     )
-
-
-def _core_flags(compiler: Compiler, core: Core) -> list[str]:
-    if compiler.kind == "zig":
-        return ["-target", "thumb-freestanding-eabi", f"-mcpu={core.zig_cpu}"]
-    return ["-mthumb", f"-mcpu={core.gcc_cpu}", "-mfloat-abi=soft"]

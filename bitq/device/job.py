@@ -13,6 +13,7 @@ class Job:
 
     Attributes:
         cpu: Unicorn's CPU model.
+        risc_v: whether it is one of RISC-V; else it is one of Arm.
         flash_base, flash_bytes, ram_base, ram_bytes: the memories.
         boot, main: the reset handler, and where it has done its work.
         run: the model's entry point.
@@ -26,6 +27,7 @@ class Job:
     """
 
     cpu: str
+    risc_v: bool
     flash_base: int
     flash_bytes: int
     ram_base: int

@@ -14,11 +14,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from unicorn import arm_const, unicorn_const
+from unicorn import arm_const, riscv_const, unicorn_const
 from unicorn.unicorn_py3.unicorn import Uc, UcError
 
 from bitq.core import files
@@ -31,6 +31,37 @@ _PAD = 0x1000_0000  # an empty page: returning there ends a call
 _PAGE = 4096
 _UNCOUNTED_LIMIT_US = 60_000_000
 _FLUSH_S = 0.2
+
+
+class Registers(NamedTuple):
+    """Unicorn's numbers of the registers that a call needs."""
+
+    pc: int
+    stack_pointer: int
+    link: int
+    first: int  # argument, and the result
+    second: int
+
+
+_ARM = Registers(
+    arm_const.UC_ARM_REG_PC,
+    arm_const.UC_ARM_REG_SP,
+    arm_const.UC_ARM_REG_LR,
+    arm_const.UC_ARM_REG_R0,
+    arm_const.UC_ARM_REG_R1,
+)
+_RISC_V = Registers(
+    riscv_const.UC_RISCV_REG_PC,
+    riscv_const.UC_RISCV_REG_SP,
+    riscv_const.UC_RISCV_REG_RA,
+    riscv_const.UC_RISCV_REG_A0,
+    riscv_const.UC_RISCV_REG_A1,
+)
+
+
+def registers(job: Job) -> Registers:
+    """Return the registers of the job's core."""
+    return _RISC_V if job.risc_v else _ARM
 
 
 class Counter(Protocol):
@@ -66,7 +97,7 @@ class PythonCounter:
                 uc.emu_stop()
 
         def on_stack(uc: Uc, _address: int, _size: int, _: object) -> None:
-            self.lowest = min(self.lowest, int(uc.reg_read(arm_const.UC_ARM_REG_SP)))
+            self.lowest = min(self.lowest, int(uc.reg_read(registers(job).stack_pointer)))
 
         engine.hook_add(unicorn_const.UC_HOOK_BLOCK, on_block)
         for point in job.points:
@@ -115,7 +146,7 @@ class NativeCounter:
             starts=starts.ctypes.data,
             stop=ctypes.cast(library.uc_emu_stop, ctypes.c_void_p).value,
             read_register=ctypes.cast(library.uc_reg_read, ctypes.c_void_p).value,
-            stack_pointer=arm_const.UC_ARM_REG_SP,
+            stack_pointer=registers(job).stack_pointer,
             lowest=job.stack_top,
         )
 
@@ -160,9 +191,9 @@ class Machine:
 
     def __init__(self, job: Job, flash: bytes, add_counter: Callable[[Uc], Counter | None]) -> None:
         self.job = job
-        # Not UC_MODE_MCLASS: it silently replaces the chosen core by a Cortex-M33.
-        self.engine = Uc(unicorn_const.UC_ARCH_ARM, unicorn_const.UC_MODE_THUMB)
-        self.engine.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_{job.cpu}"))
+        self._registers = registers(job)
+        self._thumb = 0 if job.risc_v else 1
+        self.engine = _engine(job)
         self.engine.mem_map(job.flash_base, job.flash_bytes, unicorn_const.UC_PROT_READ | unicorn_const.UC_PROT_EXEC)
         self.engine.mem_map(job.ram_base, job.ram_bytes, unicorn_const.UC_PROT_READ | unicorn_const.UC_PROT_WRITE)
         self.engine.mem_map(_PAD, _PAGE, unicorn_const.UC_PROT_READ | unicorn_const.UC_PROT_EXEC)
@@ -177,27 +208,43 @@ class Machine:
         """Run the model on one sample and return its scores and its winner as they lie in memory."""
         job, engine = self.job, self.engine
         engine.mem_write(job.input, sample)
-        engine.reg_write(arm_const.UC_ARM_REG_R0, job.input)
-        engine.reg_write(arm_const.UC_ARM_REG_R1, job.scores)
-        engine.reg_write(arm_const.UC_ARM_REG_LR, _PAD | 1)
+        engine.reg_write(self._registers.first, job.input)
+        engine.reg_write(self._registers.second, job.scores)
+        engine.reg_write(self._registers.link, _PAD | self._thumb)
         self._go(job.run, _PAD)
-        winner = int(engine.reg_read(arm_const.UC_ARM_REG_R0))
+        winner = int(engine.reg_read(self._registers.first))
         return bytes(engine.mem_read(job.scores, job.scores_bytes)) + winner.to_bytes(4, "little")
+
+    @property
+    def at(self) -> int:
+        """Address of the next instruction."""
+        return int(self.engine.reg_read(self._registers.pc))
 
     def _go(self, begin: int, until: int) -> None:
         if self.counter is not None:
             self.counter.reset()
-        self.engine.reg_write(arm_const.UC_ARM_REG_SP, self.job.stack_top)
+        self.engine.reg_write(self._registers.stack_pointer, self.job.stack_top)
         try:
-            self.engine.emu_start(begin | 1, until, timeout=0 if self.counter else _UNCOUNTED_LIMIT_US)
+            self.engine.emu_start(begin | self._thumb, until, timeout=0 if self.counter else _UNCOUNTED_LIMIT_US)
         except UcError as error:
             raise FaultError(f"{error}{self._touched}") from error
-        if int(self.engine.reg_read(arm_const.UC_ARM_REG_PC)) & ~1 != until:
+        if self.at & ~1 != until:
             raise FaultError(f"did not return within {self.job.limit:,} instructions")
 
     def _on_invalid(self, _uc: object, _kind: int, address: int, size: int, _value: int, _: object) -> bool:
         self._touched = f", {size} bytes at {address:#010x}"
         return False
+
+
+def _engine(job: Job) -> Uc:
+    if job.risc_v:
+        engine = Uc(unicorn_const.UC_ARCH_RISCV, unicorn_const.UC_MODE_RISCV32)
+        engine.ctl_set_cpu_model(getattr(riscv_const, f"UC_CPU_RISCV32_{job.cpu}"))
+        return engine
+    # Not UC_MODE_MCLASS: it silently replaces the chosen core by a Cortex-M33.
+    engine = Uc(unicorn_const.UC_ARCH_ARM, unicorn_const.UC_MODE_THUMB)
+    engine.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_{job.cpu}"))
+    return engine
 
 
 def execute(folder: Path, job: Job) -> dict[str, Any]:
@@ -225,8 +272,7 @@ def execute(folder: Path, job: Job) -> dict[str, Any]:
             try:
                 results.write(machine.call(inputs[index * job.input_bytes : (index + 1) * job.input_bytes]))
             except FaultError as fault:
-                pc = int(machine.engine.reg_read(arm_const.UC_ARM_REG_PC))
-                return {"fault": str(fault), "pc": pc, "sample": index}
+                return {"fault": str(fault), "pc": machine.at, "sample": index}
             if machine.counter is not None:
                 executed.append(machine.counter.executed)
             if time.monotonic() - flushed > _FLUSH_S:

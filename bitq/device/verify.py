@@ -19,6 +19,7 @@ from bitq.device import deployment, emulator, image, isa
 from bitq.device.config import TargetConfig
 
 NOT_EXECUTED = "NOT EXECUTED: unicorn is not installed, pip install 'bitq[emulator]'"
+NO_MODEL = "NOT EXECUTED: built and its instructions checked, but unicorn has no model of this core"
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Measurement:
     def verdict(self) -> str:
         """One line for the screen."""
         if not self.executed:
-            return NOT_EXECUTED
+            return NO_MODEL if emulator.is_installed() else NOT_EXECUTED
         if self.over_budget and not self.mismatches:
             return f"OVER BUDGET: {'; '.join(self.over_budget)}"
         return verdict(self.mismatches, self.samples_checked)
@@ -113,7 +114,7 @@ def verify(
         instructions = isa.disassemble(built.elf)
         isa.check(built.elf, instructions, target.core.instruction_set, target.core.display)
         ran = None
-        if emulator.is_installed():
+        if emulator.runs(target.core):
             ran = emulator.execute(
                 built.elf, instructions, target.core, model, rows, Path(temporary), on_progress=on_progress
             )

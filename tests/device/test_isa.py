@@ -26,6 +26,9 @@ ASSEMBLY = '    int32_t x = input[0];\n    __asm__ volatile("{}" : "+r"(x));\n  
         ("cortex_m0", ".cpu cortex-m3\\n 1: cbz %0, 2f\\n nop\\n 2:", False),
         ("cortex_m3", ".cpu cortex-m4\\n smlad %0, %0, %0, %0", False),
         ("cortex_m33", ".cpu cortex-m4\\n sxtb16 %0, %0, ror #8", False),
+        ("rv32ec", ".option arch, +m\\n mul %0, %0, %0", False),
+        ("rv32imc", "mul %0, %0, %0", True),
+        ("cortex_m33_dsp", "usada8 %0, %0, %0, %0", True),
         ("cortex_m4", ".cpu cortex-m4\\n smlad %0, %0, %0, %0", True),
         ("cortex_m3", "sdiv %0, %0, %0", True),
         ("cortex_m0", "rev %0, %0", True),
@@ -42,7 +45,7 @@ def test_instructions_that_the_core_lacks_are_refused(tmp_path, name, instructio
 
 
 def test_bytes_that_are_no_instruction_are_refused(tmp_path):
-    with pytest.raises(DeployError, match="no known Thumb instruction"):
+    with pytest.raises(DeployError, match="no known instruction"):
         build(tmp_path, "cortex_m0", ASSEMBLY.format(".inst.w 0xffffffff"))
 
 
@@ -84,6 +87,47 @@ def test_instruction_sets(name, size, v6, v7, v7e, v8):
         for isa_name in ("ARMv6-M", "ARMv7-M", "ARMv7E-M", "ARMv8-M")
     ]
     assert found == [v6, v7, v7e, v8]
+
+
+@pytest.mark.parametrize(
+    ("name", "operands", "imc", "ec"),
+    [
+        ("addi", "a0, a0, 1", True, True),
+        ("c.lwsp", "ra, 0xc(sp)", True, True),
+        ("ret", "", True, True),
+        ("mul", "a0, a0, a1", True, False),
+        ("divu", "a0, a0, a1", True, False),
+        ("add", "a0, a6, a1", True, False),
+        ("c.mv", "s2, a0", True, False),
+        ("lw", "t3, 0(a0)", True, False),
+        ("lw", "t2, 0(s1)", True, True),
+        ("amoadd.w", "a0, a1, (a2)", False, False),
+        ("sh1add", "a0, a0, a1", False, False),
+        ("fadd.s", "fa0, fa0, fa1", False, False),
+    ],
+)
+def test_risc_v_instruction_sets(name, operands, imc, ec):
+    found = [isa.is_allowed(Instruction(0, 4, name, operands), allowed) for allowed in ("RV32IMC", "RV32EC")]
+    assert found == [imc, ec]
+
+
+def test_the_dsp_extension_and_low_overhead_loops_belong_to_some_cores(tmp_path):
+    for name, v8, v8_dsp, v81 in [
+        ("usada8", False, True, True),
+        ("le", False, False, True),
+        ("lda", True, True, True),
+    ]:
+        found = [
+            isa.is_allowed(Instruction(0, 4, name, ""), allowed)
+            for allowed in ("ARMv8-M", "ARMv8-M with DSP", "ARMv8.1-M with DSP")
+        ]
+        assert found == [v8, v8_dsp, v81]
+    loop = "    int32_t sum = 0;\n    for (int32_t i = 0; i < input[0]; ++i) {\n        sum += input[i & 7];\n    }\n"
+    elf, instructions = build(tmp_path, "cortex_m55", f"{loop}    scores[0] = sum;\n    return 0;")
+    isa.check(elf, instructions, "ARMv8.1-M with DSP", "cortex-m55")
+    assert {"le"} <= {found.mnemonic for found in instructions}
+    with pytest.raises(DeployError, match="not in ARMv8-M"):
+        isa.check(elf, instructions, "ARMv8-M", "cortex-m33")
 
 
 def test_starts_count_the_instructions_of_any_stretch(tmp_path):
