@@ -7,21 +7,25 @@ random inputs, through the fixed-point arithmetic that trained networks get.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bitq.ir.cells import PART
 from bitq.ir.check import check
 from bitq.ir.graph import Graph
-from bitq.ir.ops import ArgMax, AvgPool, Conv, Dense, Flatten, MaxPool, Op
+from bitq.ir.ops import ArgMax, AvgPool, Conv, Dense, Flatten, MaxPool, Op, Recurrent
 from bitq.ir.ranges import prove
 from bitq.ir.reference import values
-from bitq.ir.types import INT8, INT32, UINT8, DType, TensorType, Weights
+from bitq.ir.types import INT8, INT16, INT32, UINT8, DType, TensorType, Weights
 from bitq.lowering.fixed import fix
+from pipelines.mcu.forest import n5
 
 GENERATOR = "PCG64"
 SEED = 5
 _ROWS = 64
+_FRACTION = 12  # of the parts of gates
 _SPREAD = 4.0  # standard deviations of an accumulator that the range of the activations holds
 
 
@@ -103,6 +107,36 @@ class _Chain:
         )
         self.add(self._rescaled(linear))
 
+    def gru(self, name: str, units: int) -> None:
+        """Append a GRU that keeps the output of its last step."""
+        source, x = self.last
+        step = TensorType((x.shape[2],), x.dtype, x.scale)
+        before = TensorType((units,), INT8, 1 / 128)
+        op = Recurrent(
+            name=name,
+            inputs=(source,),
+            out=before,
+            cell="gru",
+            input=self._gates(f"{name}_input", 3 * units, step),
+            state=self._gates(f"{name}_state", 3 * units, before),
+            fraction=_FRACTION,
+            pick=x.shape[1] - 1,
+        )
+        self.add(op)
+
+    def _gates(self, name: str, rows: int, x: TensorType) -> Dense:
+        """Return a matrix whose parts spread by 1 for inputs drawn from their whole range."""
+        weights = self._codes((rows, x.size))
+        linear = Dense(
+            name=name, inputs=(), out=TensorType((rows,), INT16, 1.0), weights=weights, bias=np.zeros(rows, np.int32)
+        )
+        drawn = self.rng.integers(x.dtype.low, x.dtype.high + 1, (_ROWS, x.size))
+        gain = np.array([(1 << _FRACTION) / float((drawn @ weights.matrix.T).std())])
+        offset = self.rng.normal(0, 1 << _FRACTION - 1, rows)
+        reach = linear.accumulators(x)[0].magnitude
+        fixed = fix(gain, offset, reach, INT16, 0, low=-PART, high=PART)
+        return replace(linear, bias=fixed.bias, rescale=fixed.rescale)
+
     def max_pool(self, name: str, kernel: tuple[int, int]) -> None:
         """Append a max pool without overlap."""
         source, x = self.last
@@ -154,20 +188,28 @@ def n3(weights: DType, activations: DType = UINT8, seed: int = SEED) -> Graph:
     return chain.finish()
 
 
-NETWORKS = {"N1": n1, "N2": n2, "N3": n3}
-"""Each network as a function of its codebook and the type of its activations."""
+def n4(weights: DType, activations: DType = UINT8, seed: int = SEED) -> Graph:
+    """Return the network for windows of 50 × 6: a GRU of 16 units, dense on its last step; 52,832 products."""
+    chain = _Chain("n4", (1, 50, 6), weights, activations, seed)
+    chain.gru("gru", 16)
+    chain.dense("head", 2, scores=True)
+    return chain.finish()
 
 
-def inputs_of(graph: Graph, random: int, seed: int = SEED) -> NDArray[np.int8]:
-    """Return inputs int8 ``(n, size)``: the extremes first, then random ones.
+NETWORKS = {"N1": n1, "N2": n2, "N3": n3, "N4": n4, "N5": n5}
+"""Each network as a function of its codebook and the type of its activations; N5, a forest, has neither."""
+
+
+def inputs_of(graph: Graph, random: int, seed: int = SEED) -> NDArray[np.integer[Any]]:
+    """Return inputs of the network's type, ``(n, size)``: the extremes first, then random ones.
 
     The extremes: all least, all most, all 0, all zero point, alternating both ways, and at every place in turn the
     largest value among zero points.
     """
-    size, zero = graph.input.size, graph.input.zero_point
-    flat = np.repeat(np.array([-128, 127, 0, zero]), size).reshape(4, size)
-    alternating = np.where(np.arange(size) % 2 == 0, -128, 127)[None]
+    size, zero, dtype = graph.input.size, graph.input.zero_point, graph.input.dtype
+    flat = np.repeat(np.array([dtype.low, dtype.high, 0, zero]), size).reshape(4, size)
+    alternating = np.where(np.arange(size) % 2 == 0, dtype.low, dtype.high)[None]
     one_hot = np.full((size, size), zero)
-    np.fill_diagonal(one_hot, 127)
-    drawn = np.random.Generator(np.random.PCG64(seed)).integers(-128, 128, (random, size))
-    return np.concatenate([flat, alternating, -1 - alternating, one_hot, drawn]).astype(np.int8)
+    np.fill_diagonal(one_hot, dtype.high)
+    drawn = np.random.Generator(np.random.PCG64(seed)).integers(dtype.low, dtype.high + 1, (random, size))
+    return np.concatenate([flat, alternating, -1 - alternating, one_hot, drawn]).astype(dtype.array)

@@ -84,6 +84,71 @@ static void mean(int32_t places, int32_t channels, int32_t before, int32_t multi
     }
 }
 
+static const int16_t curve[65] = {
+    /* 32767 * tanh(i / 16), rounded; beyond 4 it stays. */
+    0, 2045, 4075, 6073, 8025, 9919, 11742, 13486, 15142, 16706, 18173, 19541, 20812, 21986, 23065, 24053, 24955,
+    25775, 26518, 27190, 27796, 28340, 28829, 29267, 29659, 30009, 30321, 30599, 30846, 31066, 31261, 31435,
+    31588, 31725, 31845, 31952, 32047, 32131, 32205, 32270, 32328, 32380, 32425, 32465, 32500, 32531, 32559,
+    32583, 32605, 32624, 32641, 32656, 32669, 32680, 32690, 32699, 32707, 32714, 32720, 32726, 32731, 32735,
+    32739, 32742, 32745,
+};
+
+static int32_t tanh16(int32_t value)
+{
+    int32_t size = value < 0 ? -value : value;
+    int32_t result;
+    if (size > 65535) {
+        size = 65535;
+    }
+    result = curve[size >> 10];
+    result += ((curve[(size >> 10) + 1] - result) * (size & 1023) + 512) >> 10;
+    return value < 0 ? -result : result;
+}
+
+static int32_t sigmoid16(int32_t value)
+{
+    return (32768 + tanh16(value)) >> 1;
+}
+
+static int32_t part(const int8_t *w, int32_t bias, int32_t inputs, int32_t before, int32_t multiplier, int32_t shift,
+                    const int8_t *x)
+{
+    int32_t sum = bias;
+    for (int32_t i = 0; i < inputs; ++i) {
+        sum += w[i] * x[i];
+    }
+    sum = ((sum >> before) * multiplier + (1 << (shift - 1))) >> shift;
+    return sum < -32767 ? -32767 : sum > 32767 ? 32767 : sum;
+}
+
+static void gru(const int8_t *input_w, const int32_t *input_bias, int32_t input_before, int32_t input_multiplier,
+                int32_t input_shift, const int8_t *state_w, const int32_t *state_bias, int32_t state_before,
+                int32_t state_multiplier, int32_t state_shift, int32_t steps, int32_t inputs, int32_t units,
+                int32_t scale, const int8_t *x, int8_t *y, int32_t *state, int32_t *a, int32_t *b)
+{
+    for (int32_t i = 0; i < units; ++i) {
+        state[i] = 0;
+        y[i] = 0;
+    }
+    for (int32_t step = 0; step < steps; ++step) {
+        for (int32_t i = 0; i < 3 * units; ++i) {
+            a[i] = part(input_w + i * inputs, input_bias[i], inputs, input_before, input_multiplier, input_shift, x);
+            b[i] = part(state_w + i * units, state_bias[i], units, state_before, state_multiplier, state_shift, y);
+        }
+        for (int32_t i = 0; i < units; ++i) {
+            const int32_t reset = sigmoid16((a[i] + b[i]) * scale);
+            const int32_t update = sigmoid16((a[units + i] + b[units + i]) * scale);
+            const int32_t sum = a[2 * units + i] + ((reset * b[2 * units + i] + 16384) >> 15);
+            const int32_t fresh = tanh16(2 * sum * scale);
+            int32_t out;
+            state[i] = fresh + ((update * (state[i] - fresh) + 16384) >> 15);
+            out = (state[i] + 128) >> 8;
+            y[i] = (int8_t)(out < -128 ? -128 : out > 127 ? 127 : out);
+        }
+        x += inputs;
+    }
+}
+
 static int32_t best_of(const int32_t *scores, int32_t count)
 {
     int32_t best = 0;
