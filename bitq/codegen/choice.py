@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from functools import partial
 
-from bitq.codegen.ops import buckets, recurrent, straight
+from bitq.codegen.ops import buckets, comparisons, recurrent, straight
 from bitq.codegen.ops.printer import Printer
 from bitq.codegen.ops.table import PRINTERS
 from bitq.core.errors import DeployError
-from bitq.ir.ops import Conv, Dense, Op, Recurrent
+from bitq.ir.ops import Conv, Dense, Forest, Op, Recurrent
 from bitq.ir.types import INT8
 
 OPTIMIZE = ("size", "balanced", "speed")
 """What may decide: flash, both, or instructions."""
 
-# Weights up to which a form pays.
+# Weights, or splits of trees, up to which a form pays.
 _CONV_AS_CODE = {"balanced": 700, "speed": 2000}
 _CELL_AS_CODE = {"balanced": 600, "speed": 2000}
+_TREES_AS_CODE = {"speed": 1000}
 _DENSE_AS_CODE = 100
 _DENSE_AS_LOOP = 1000
 
@@ -35,6 +36,8 @@ def printer_of(op: Op, optimize: str) -> Printer:
     """
     if optimize not in OPTIMIZE:
         raise DeployError(f"optimize is '{optimize}'; allowed: {', '.join(OPTIMIZE)}.")
+    if isinstance(op, Forest) and comparisons.covers(op, _TREES_AS_CODE.get(optimize, 0)):
+        return comparisons.FOREST
     if optimize == "size" or not isinstance(op, Conv | Dense | Recurrent):
         return PRINTERS[type(op)]
     if isinstance(op, Recurrent):

@@ -17,6 +17,7 @@ from pipelines.mcu.forest import fitted
 from pipelines.mcu.plain import write_source
 
 MISSING = "emlearn is not installed, so it is not measured beside; run: pip install 'bitq[peers]'"
+_STEP = 32  # what the thresholds of bitq, which name one of 20 features, are apart
 _HEAD = """#pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
 #pragma GCC diagnostic ignored "-Wunused-parameter"
@@ -55,12 +56,12 @@ def write_emlearn(folder: Path) -> None:
     """Write a deploy folder of the fitted forest; its only score is the class."""
     import emlearn
 
-    text = emlearn.convert(fitted(), method="inline", dtype="int16_t").save(name="n5", format="c")
+    text = emlearn.convert(fitted(_STEP), method="inline", dtype="int16_t").save(name="n5", format="c")
     # Behind it comes what gives probabilities, in floating point, which nobody calls.
     classes = text[: text.index("int n5_predict_proba")]
     write_source(folder, "n5", _HEAD + classes + _RUN, TensorType((20,), INT16, 1.0), [1])
 
 
 def features_of(graph: Graph, x: NDArray[np.integer[Any]]) -> NDArray[np.int16]:
-    """Return the inputs of bitq's forest as the features that it was fitted on."""
-    return lattice_of(graph.input).coarse(x.astype(np.int64)).astype(np.int16)
+    """Return the inputs of bitq's forest as features of the same size between the same thresholds."""
+    return (lattice_of(graph.input).coarse(x.astype(np.int64)) * _STEP).astype(np.int16)

@@ -33,11 +33,15 @@ def rows() -> tuple[NDArray[np.int16], NDArray[np.int64]]:
 
 
 @cache
-def fitted() -> RandomForestClassifier:
-    """Return the forest, fitted on what bitq's thresholds tell apart, so that both decide alike."""
+def fitted(step: int = 1) -> RandomForestClassifier:
+    """Return the forest, fitted on what bitq's thresholds tell apart, so that all decide alike.
+
+    Args:
+        step: of the features between two thresholds; the trees are the same for all.
+    """
     x, y = rows()
     model = RandomForestClassifier(10, max_depth=6, random_state=SEED)
-    return model.fit(lattice_of(_FEATURES).coarse(x.astype(np.int64)), y)
+    return model.fit(lattice_of(_FEATURES).coarse(x.astype(np.int64)) * step, y)
 
 
 def n5(weights: DType | None = None, activations: DType | None = None) -> Graph:
