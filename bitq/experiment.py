@@ -5,6 +5,7 @@ This is where torch meets the integer graph; what comes back is plain values, ar
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from bitq.train.fit import EpochLog, Fitted, fit
 from bitq.train.inference import to_float
 from bitq.train.metrics import METRICS
 from bitq.train.polish import Polish, Rows, polish
+from bitq.train.stacked import fit_stacked, pays
 from bitq.train.tasks import answers
 from bitq.trees.config import ForestConfig
 
@@ -114,6 +116,51 @@ def run_job(data: Dataset, job: Job) -> Trained:
     job = replace(job, config=job.config.of(job.variant))
     variant = job.config.variants[job.variant]
     fitted = _after_training(data, job, variant) if variant.training == "ptq" else _trained(data, job, variant)
+    return _evaluated(data, job, variant, fitted)
+
+
+def run_repeats(data: Dataset, jobs: Sequence[Job], known: Collection[int] = ()) -> Iterator[Trained]:
+    """Train one variant with several seeds: all in one where that pays, else one after the other.
+
+    What one training in a group gives depends, by float rounding, on the seeds that it is trained with; so a group
+    that lacks some is trained as a whole.
+
+    Args:
+        data: the dataset of the experiment.
+        jobs: alike but for the seed.
+        known: seeds whose results are not needed again.
+
+    Raises:
+        BitqError: as `run_job`.
+    """
+    config = jobs[0].config.of(jobs[0].variant)
+    variant = config.variants[jobs[0].variant]
+    method = config.quant if variant.training == "method" else None
+    train = replace(
+        config.train, epochs=config.train.epochs - _polish_epochs(replace(jobs[0], config=config), variant)
+    )
+    one_by_one = len(jobs) == 1 or variant.training not in ("float", "method")
+    if one_by_one or not pays(build_model(config, data, jobs[0].seed), data, train, method):
+        yield from (run_job(data, job) for job in jobs if job.seed not in known)
+        return
+    torch.set_num_threads(1)
+    fitted = fit_stacked(
+        [build_model(config, data, job.seed) for job in jobs],
+        data,
+        train,
+        [job.seed for job in jobs],
+        policy=variant.policy or None,
+        method=method,
+        on_test=jobs[0].on_test,
+        on_epoch=lambda epoch, log: report((epoch, log)),
+    )
+    for job, one in zip(jobs, fitted, strict=True):
+        if job.seed not in known:
+            yield _evaluated(data, replace(job, config=config), variant, one)
+
+
+def _evaluated(data: Dataset, job: Job, variant: VariantConfig, fitted: Fitted) -> Trained:
+    """Lower what was trained, polish it, keep its weights, and read its metrics."""
     model, weights = fitted.quantized.model, fitted.quantized.weights
     graph = lowered(data, fitted.quantized, f"{job.config.experiment}_{job.variant}") if weights else None
     if graph is not None and _polish_epochs(job, variant):

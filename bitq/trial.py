@@ -26,7 +26,7 @@ from bitq.core.processes import report
 from bitq.data.dataset import Dataset, to_chip
 from bitq.device.config import TargetConfig
 from bitq.device.verify import verify
-from bitq.experiment import Job, build_model, lowered, run_job
+from bitq.experiment import Job, build_model, lowered, run_repeats
 from bitq.ir.graph import Graph
 from bitq.ir.reference import evaluate
 from bitq.quant.codebook import FOR_BITS
@@ -91,6 +91,7 @@ class Repeat:
 def run_trial(data: Dataset, job: TrialJob) -> Outcome:
     """Train one trial's repeats and return its objective and its costs; the test split stays unread.
 
+    Repeats of a tiny network are trained all at once (`bitq.train.stacked`).
     A trial that would exceed a limit is not trained. Repeats that an earlier process finished are not trained again.
     """
     torch.set_num_threads(1)
@@ -98,16 +99,22 @@ def run_trial(data: Dataset, job: TrialJob) -> Outcome:
     if any(costs[name] > limit for name, limit in job.limits.items()):
         return Outcome(job.trial, "over", costs=costs)
     report(Costs(costs))
-    values = [job.known[seed] if seed in job.known else _train(data, job, seed) for seed in job.seeds]
+    known = _train(data, job)
+    values = [known[seed] for seed in job.seeds]
     value = statistics.fmean(values) - job.spread * (statistics.stdev(values) if len(values) > 1 else 0.0)
     return Outcome(job.trial, "complete", tuple(values), value, costs)
 
 
-def _train(data: Dataset, job: TrialJob, seed: int) -> float:
-    with tempfile.TemporaryDirectory(prefix="bitq-trial-") as folder:
-        value = run_job(data, Job(job.config, VARIANT, seed, Path(folder), on_test=False)).validation
-    report(Repeat(seed, value))
-    return value
+def _train(data: Dataset, job: TrialJob) -> dict[int, float]:
+    """Return the validation metric of each seed; each is reported as soon as it is known."""
+    found = dict(job.known)
+    if set(job.seeds) - set(found):
+        with tempfile.TemporaryDirectory(prefix="bitq-trial-") as folder:
+            jobs = [Job(job.config, VARIANT, seed, Path(folder), on_test=False) for seed in job.seeds]
+            for trained in run_repeats(data, jobs, job.known):
+                found[trained.seed] = trained.validation
+                report(Repeat(trained.seed, trained.validation))
+    return found
 
 
 def predict_costs(config: ExperimentConfig, data: Dataset, variant: str, names: Sequence[str]) -> dict[str, float]:

@@ -45,15 +45,16 @@ def test_the_objective_is_mean_minus_spread_and_finished_repeats_are_not_trained
     assert first.state == "complete"
     assert [r for r in reported if isinstance(r, Repeat)] == [Repeat(1000 + i, first.per_seed[i]) for i in (0, 1)]
     assert reported[0] == Costs(first.costs)
-    trained = []
-    original = under_test.run_job
-    monkeypatch.setattr(under_test, "run_job", lambda data, job: (trained.append(job.seed), original(data, job))[1])
-    assert run_trial(data, job(config, {1000: first.per_seed[0]})) == first
-    assert trained == [1001]
+    again = []
+    with reporting(again.append):
+        assert run_trial(data, job(config, {1000: first.per_seed[0]})) == first
+    assert [r for r in again if isinstance(r, Repeat)] == [Repeat(1001, first.per_seed[1])]
+    monkeypatch.setattr(under_test, "run_repeats", lambda *_: pytest.fail("trained"))
+    assert run_trial(data, job(config, dict(zip((1000, 1001), first.per_seed, strict=True)))) == first
 
 
 def test_a_trial_over_a_limit_is_not_trained(config, data, monkeypatch):
-    monkeypatch.setattr(under_test, "run_job", lambda data, job: pytest.fail("trained"))
+    monkeypatch.setattr(under_test, "run_repeats", lambda *_: pytest.fail("trained"))
     outcome = run_trial(data, job(config, limits={"parameter_bytes": 1000}))
     assert outcome.state == "over"
     assert outcome.costs["parameter_bytes"] > 1000

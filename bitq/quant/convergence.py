@@ -24,16 +24,32 @@ class Watched:
 
     Attributes:
         matrix: what is watched.
+        replica: whose rows, where the matrix holds several networks'.
         histograms: of the weights over the largest codeword, one ``(BINS,)`` per epoch.
     """
 
-    def __init__(self, matrix: Matrix) -> None:
+    def __init__(self, matrix: Matrix, replica: int = 0) -> None:
         self.matrix = matrix
+        self.replica = replica
         self.histograms: list[NDArray[np.int64]] = []
-        self._codes = matrix.codes()
+        self._codes = self._own(matrix.codes())
         self._changed = torch.zeros_like(self._codes, dtype=torch.bool)
         self._last_change = torch.zeros_like(self._codes, dtype=torch.int32)
-        self._first_scale = float(matrix.scale().mean())
+        self._first_scale = float(self._own(matrix.scale()).mean())
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return self._codes.numel()
+
+    def place(self) -> Tensor:
+        """Return where the weights lie among the codes."""
+        return self._own(self.matrix.place())
+
+    def _own(self, values: Tensor) -> Tensor:
+        """Return the rows of the replica, of weights or of scales."""
+        parts = values.chunk(self.matrix.replicas)
+        return parts[self.replica] if len(parts) > 1 else values
 
     def measure(self) -> dict[str, float]:
         """Return the figures of an epoch, and start counting flips anew.
@@ -46,7 +62,7 @@ class Watched:
             codewords, which chance decides. ``balance``: mean code over the largest, −1..1. ``entropy``: of the
             codes, in bits. ``scale_drift``: present mean scale over the first.
         """
-        book, u = self.matrix.book, self.matrix.place()
+        book, u = self.matrix.book, self.place()
         codes = book.nearest(u)
         distance = (u - codes).abs_().div_(book.dtype.step)
         changed = codes != self._codes
@@ -57,7 +73,7 @@ class Watched:
         log["mid_mass"] = (local(u, book).abs_() < 0.25).float().mean().item()
         log["balance"] = codes.mean().item() / book.dtype.high
         log["entropy"] = entropy(codes)
-        log["scale_drift"] = self.matrix.scale().mean().item() / self._first_scale
+        log["scale_drift"] = self._own(self.matrix.scale()).mean().item() / self._first_scale
         self.histograms.append(torch.histc(u / book.dtype.high, BINS, -REACH, REACH).long().numpy())
         self._codes, self._changed = codes, changed
         self._last_change.masked_fill_(changed, len(self.histograms))
@@ -66,7 +82,7 @@ class Watched:
     def settled(self) -> list[float]:
         """Return, for each epoch measured, the share of codes that have not changed after it."""
         counts = torch.bincount(self._last_change.flatten(), minlength=len(self.histograms) + 1)
-        return (counts.cumsum(0) / self._codes.numel())[1:].tolist()
+        return (counts.cumsum(0) / self.size)[1:].tolist()
 
 
 def entropy(codes: Tensor) -> float:
@@ -90,8 +106,7 @@ def measure(watched: Sequence[Watched]) -> dict[str, float]:
         matrix, figures = one.matrix, one.measure()
         log |= {f"weights/{matrix.name}/{key}": value for key, value in figures.items()}
         if matrix.coarse:
-            size = matrix.data.numel()
-            count += size
+            count += one.size
             for key in sums:
-                sums[key] += figures[key] * size
+                sums[key] += figures[key] * one.size
     return log | {f"weights/{key}": value / count for key, value in sums.items() if count}

@@ -41,17 +41,32 @@ class Matrix:
         tuned: its scale as a parameter that learns once all codes are frozen, where the method wants that.
         done: whether every weight is frozen.
         coarse: whether it has fewer than 8 bits; pull, clipping and early freezing are for these alone.
+        replicas: how many networks' rows it holds, one block after the other; each has scales of its own.
     """
 
-    def __init__(self, name: str, book: Codebook, parameter: nn.Parameter, method: MethodConfig, gates: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        book: Codebook,
+        parameter: nn.Parameter,
+        method: MethodConfig,
+        gates: int,
+        replicas: int = 1,
+    ) -> None:
         self.name = name
         self.book = book
         self.parameter = parameter
         self.coarse = book.spread > 0
         forward = method.forward if self.coarse or method.forward == "float" else "ste"
         self._forward = FORWARDS.get(forward)
-        self._scale_of = SCALES[method.scale if self.coarse else "channel"]
+        self.replicas = replicas
+        scale = method.scale if self.coarse else "channel"
+        if replicas > 1 and scale in ("tensor", "gate"):
+            scale, gates = "gate", max(gates if scale == "gate" else 1, replicas)
+        self._scale_of = SCALES[scale]
         self._gates = gates
+        # Rows that share a scale which learns: those of one replica, where it has one scale.
+        self._tied = parameter.shape[0] // replicas if scale == "gate" and gates == replicas > 1 else 1
         self._latent: Tensor | None = None
         self._fixed_scale: Tensor | None = None
         self._frozen: Tensor | None = None
@@ -63,7 +78,7 @@ class Matrix:
             self.learned = LearnedScale(self.scale(), book)
         if self.coarse and method.scale in FIXED:
             self._fixed_scale = self.scale()
-        self.tuned = nn.Parameter(self.scale().clone()) if self.coarse and method.tune_scales else None
+        self.tuned = nn.Parameter(self.scale()[:: self._tied].clone()) if self.coarse and method.tune_scales else None
         self.done = False
         watch = self.coarse and method.freeze == "oscillation"
         self._oscillation = Oscillation(self.codes()) if watch else None
@@ -93,7 +108,7 @@ class Matrix:
     def show(self, moment: Moment) -> None:
         """Set the latent weights aside and let the network see the forward map of them."""
         if self.done and self.tuned is not None and self._target is not None:
-            self._rescale(self.tuned.data)
+            self._rescale(self.tuned.data.repeat_interleave(self._tied, 0))
         if self._forward is None or self._latent is not None or self.done:
             return
         seen, self._projected, self._moment = self._projected, None, moment
@@ -105,7 +120,11 @@ class Matrix:
         """Put the latent weights back, for the optimizer to update them, and bring the gradient to them."""
         if self.done and self.tuned is not None and self.parameter.grad is not None:
             slope = self.parameter.grad.mul_(self.codes())
-            self.tuned.grad, self.parameter.grad = slope.sum_to_size(self.tuned.shape), None
+            if self._tied > 1:
+                slope = slope.reshape(self.replicas, -1).sum(1)
+                self.tuned.grad, self.parameter.grad = slope.reshape(self.tuned.shape), None
+            else:
+                self.tuned.grad, self.parameter.grad = slope.sum_to_size(self.tuned.shape), None
         if self._latent is None:
             return
         gradient = self.parameter.grad
@@ -116,8 +135,13 @@ class Matrix:
                 gradient.mul_(self._forward.slope(self._latent, self.scale(), self.book, self._moment))
         self.parameter.data, self._latent = self._latent, None
 
-    def pull(self, regularizer: Regularizer, amount: float) -> None:
-        """Move the weights by one decoupled step of the regularizer, never past the codeword."""
+    def pull(self, regularizer: Regularizer, amount: float | Tensor) -> None:
+        """Move the weights by one decoupled step of the regularizer, never past the codeword.
+
+        Args:
+            regularizer: whose step it is.
+            amount: λ times the learning rate, at most ½; as a tensor, one per row ``(out, 1, …)``.
+        """
         scale = self.scale()
         if regularizer.linear:
             target = self.book.project(self.data, scale)
@@ -186,7 +210,7 @@ class Matrix:
             if self.tuned is None:
                 self.parameter.requires_grad = False
             else:
-                self.tuned.data.copy_(self._fixed_scale)
+                self.tuned.data.copy_(self._fixed_scale[:: self._tied])
 
     def _rescale(self, scale: Tensor) -> None:
         """Give frozen weights another scale, at least a hundredth of what it was."""

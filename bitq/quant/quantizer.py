@@ -7,7 +7,7 @@ exactly ``code · scale``, and hands over the codes.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -46,19 +46,25 @@ class Quantizer:
         model: a plain module; its parameters keep their identity, so the optimizer may exist before or after.
         policy: parameter-name patterns to codebook names; see `bitq.quant.policy.resolve`.
         method: the composition to use.
+        strengths: where the model holds several networks side by side (`bitq.train.stacked`), the λ of each; every
+            matrix then has as many blocks of rows, with a scale of their own.
 
     Raises:
         ConfigError: the policy does not fit the model.
     """
 
-    def __init__(self, model: nn.Module, policy: Policy, method: MethodConfig) -> None:
+    def __init__(
+        self, model: nn.Module, policy: Policy, method: MethodConfig, strengths: Sequence[float] | None = None
+    ) -> None:
         self.model = model
         self.method = method
+        replicas = 1 if strengths is None else len(strengths)
         self._matrices = [
-            Matrix(name, book, model.get_parameter(name), method, gates_of(model, name))
+            Matrix(name, book, model.get_parameter(name), method, gates_of(model, name), replicas)
             for name, book in resolve(policy, model).items()
         ]
-        self._watched = [Watched(matrix) for matrix in self._matrices]
+        self._watched = [[Watched(matrix, replica) for matrix in self._matrices] for replica in range(replicas)]
+        self._relative = {} if strengths is None else _relative(self._matrices, strengths, method.strength)
         self._coarse = [matrix for matrix in self._matrices if matrix.coarse]
         self._regularizer = REGULARIZERS.get(method.regularizer)
         self._feedback: Feedback | None = None
@@ -163,13 +169,18 @@ class Quantizer:
                 continue
             if matrix.coarse:
                 if self._regularizer is not None:
-                    matrix.pull(self._regularizer, min(0.5, strength * self._rate(matrix)))
+                    matrix.pull(self._regularizer, self._amount(matrix, strength))
                 if self.method.clip:
                     matrix.clip()
             matrix.hold()
             matrix.watch()
         if self._feedback is not None and self._coarse:
             self._feedback.observe(self._step, self._moment, self._coarse, self._rate(self._coarse[0]))
+
+    def _amount(self, matrix: Matrix, strength: float) -> float | Tensor:
+        amount = strength * self._rate(matrix)
+        relative = self._relative.get(matrix.name)
+        return min(0.5, amount) if relative is None else (relative * amount).clamp_max_(0.5)
 
     def _rate(self, matrix: Matrix) -> float:
         return float(self._groups[id(matrix.parameter)]["lr"])
@@ -188,23 +199,23 @@ class Quantizer:
                 matrix.freeze_oscillating(event.flip_limit)
 
     @torch.no_grad()
-    def measure(self) -> dict[str, float]:
+    def measure(self, replica: int = 0) -> dict[str, float]:
         """Return what an epoch's log needs, and start counting flips anew; see `bitq.quant.convergence.measure`.
 
         ``weights/strength`` is the present λ, where there is a regularizer.
         """
-        log = measure(self._watched)
+        log = measure(self._watched[replica])
         if self._regularizer is not None:
             log["weights/strength"] = self.strength
         return log
 
-    def settled(self) -> dict[str, list[float]]:
+    def settled(self, replica: int = 0) -> dict[str, list[float]]:
         """Return, per matrix and epoch measured, the share of codes that have not changed after it."""
-        return {one.matrix.name: one.settled() for one in self._watched}
+        return {one.matrix.name: one.settled() for one in self._watched[replica]}
 
-    def evolution(self) -> dict[str, NDArray[np.int64]]:
+    def evolution(self, replica: int = 0) -> dict[str, NDArray[np.int64]]:
         """Return histograms of the weights over the largest codeword per matrix, ``(epochs measured, BINS)``."""
-        return {one.matrix.name: np.stack(one.histograms) for one in self._watched if one.histograms}
+        return {one.matrix.name: np.stack(one.histograms) for one in self._watched[replica] if one.histograms}
 
     @contextmanager
     def view(self, *, rounded: bool) -> Generator[None]:
@@ -219,9 +230,9 @@ class Quantizer:
             for matrix, data in zip(self._matrices, seen, strict=True):
                 matrix.parameter.data = data
 
-    def normalized(self) -> dict[str, NDArray[np.float32]]:
+    def normalized(self, replica: int = 0) -> dict[str, NDArray[np.float32]]:
         """Return ``w / scale`` of every matrix, flat, for histograms."""
-        return {m.name: m.place().flatten().float().cpu().numpy() for m in self._matrices}
+        return {w.matrix.name: w.place().flatten().float().cpu().numpy() for w in self._watched[replica]}
 
     def finish(self, calibration: Tensor | None = None) -> QuantizedModel:
         """Round every weight, remove all traces from the model, and hand over the codes.
@@ -247,3 +258,15 @@ class Quantizer:
         for hook in self._hooks:
             hook.remove()
         return QuantizedModel(self.model, {m.name: m.round() for m in self._matrices})
+
+
+def _relative(matrices: Sequence[Matrix], strengths: Sequence[float], strength: float) -> dict[str, Tensor]:
+    """Return each row's λ over the method's own, ``(out, 1, …)``, where they are not all that one."""
+    if all(one == strength for one in strengths):
+        return {}
+    found: dict[str, Tensor] = {}
+    for matrix in matrices:
+        rows = matrix.data.new_tensor([one / strength for one in strengths])
+        rows = rows.repeat_interleave(matrix.data.shape[0] // len(strengths))
+        found[matrix.name] = rows.reshape(-1, *[1] * (matrix.data.dim() - 1))
+    return found

@@ -36,13 +36,19 @@ class Curve(pl.Callback):
     ``val/reestimated`` with batch-norm statistics re-estimated after that.
 
     Attributes:
-        history: the entries.
+        histories: the entries; one list per network where several are trained at once (`bitq.train.stacked`).
     """
 
     def __init__(
-        self, data: Dataset, x: Tensor, config: TrainConfig, quantizer: Quantizer | None, on_epoch: Epoch | None
+        self,
+        data: Dataset,
+        x: Tensor,
+        config: TrainConfig,
+        quantizer: Quantizer | None,
+        on_epoch: Epoch | None,
+        replicas: int = 1,
     ) -> None:
-        self.history: list[EpochLog] = []
+        self.histories: list[list[EpochLog]] = [[] for _ in range(replicas)]
         self._data = data
         self._x = x
         self._rows = sample(data.val, config.eval_rows)
@@ -54,48 +60,54 @@ class Curve(pl.Callback):
         self._looks = {round(config.epochs * (look + 1) / looks) for look in range(looks)}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Add an entry."""
+        """Add an entry, and pass on the mean over all networks."""
         assert isinstance(pl_module, EpochModule)
-        log = {"train/loss": pl_module.train_loss}
-        log[f"val/{self._data.metric}"] = self._score(pl_module.model, self._rows)
-        if self._quantizer is not None:
-            log |= self._quantizer.measure()
-            if len(self.history) + 1 in self._looks:
-                log |= self._roads(pl_module.model, self._quantizer)
-        self.history.append(log)
+        loss = pl_module.train_loss / len(self.histories)
+        found = {f"val/{self._data.metric}": self.scores(pl_module.model, self._rows)}
+        done = len(self.histories[0]) + 1
+        if self._quantizer is not None and done in self._looks:
+            found |= self._roads(pl_module.model, self._quantizer)
+        for index, history in enumerate(self.histories):
+            log = {"train/loss": loss} | {name: values[index] for name, values in found.items()}
+            history.append(log | (self._quantizer.measure(index) if self._quantizer is not None else {}))
         if self._on_epoch is not None:
-            self._on_epoch(len(self.history), log)
+            logs = [history[-1] for history in self.histories]
+            self._on_epoch(done, {name: sum(log[name] for log in logs) / len(logs) for name in logs[0]})
 
-    def close(self) -> dict[str, NDArray[np.int64]]:
+    def close(self, replica: int = 0) -> dict[str, NDArray[np.int64]]:
         """Add what only the end tells, ``weights/<name>/settled``: the share of codes that have not changed since.
+
+        Args:
+            replica: whose log it is.
 
         Returns:
             Histograms of the weights over the largest codeword per quantized matrix, ``(epochs, bins)``.
         """
         if self._quantizer is None:
             return {}
-        for name, shares in self._quantizer.settled().items():
-            for log, share in zip(self.history, shares, strict=True):
+        for name, shares in self._quantizer.settled(replica).items():
+            for log, share in zip(self.histories[replica], shares, strict=True):
                 log[f"weights/{name}/settled"] = share
-        return self._quantizer.evolution()
+        return self._quantizer.evolution(replica)
 
-    def _roads(self, model: nn.Module, quantizer: Quantizer) -> EpochLog:
+    def _roads(self, model: nn.Module, quantizer: Quantizer) -> dict[str, list[float]]:
         with quantizer.view(rounded=False):
-            log = {"val/soft": self._score(model, self._look_rows)}
+            log = {"val/soft": self.scores(model, self._look_rows)}
         with quantizer.view(rounded=True):
-            log["val/rounded"] = log["val/reestimated"] = self._score(model, self._look_rows)
+            log["val/rounded"] = log["val/reestimated"] = self.scores(model, self._look_rows)
             kept = [{name: b.clone() for name, b in norm.named_buffers()} for norm in norms_of(model)]
             if kept:
                 reestimate_batch_norm(model, self._x[: max(2, len(self._look_rows))])
-                log["val/reestimated"] = self._score(model, self._look_rows)
+                log["val/reestimated"] = self.scores(model, self._look_rows)
                 for norm, buffers in zip(norms_of(model), kept, strict=True):
                     for name, values in buffers.items():
                         norm.get_buffer(name).copy_(values)
         return log
 
     @torch.no_grad()
-    def _score(self, model: nn.Module, rows: Split) -> float:
-        return METRICS[self._data.metric](rows.y, answers(model, rows.x, self._data))
+    def scores(self, model: nn.Module, rows: Split) -> list[float]:
+        """Return the metric of each network on some rows."""
+        return [METRICS[self._data.metric](rows.y, answers(model, rows.x, self._data))]
 
 
 def sample(split: Split, rows: int) -> Split:

@@ -97,11 +97,11 @@ def fit(
     module = EpochModule(model, x, task.targets(data, x), task.loss(data), config, seed, quantizer, teacher)
     curve = Curve(data, x, config, quantizer, on_epoch)
     if config.epochs:
-        _trainer(config, curve).fit(module)
+        trainer(config, curve).fit(module)
     broken = [name for name, values in model.state_dict().items() if not bool(torch.isfinite(values).all())]
     if broken:
         raise TrainingError(f"{broken[0]} holds values that are not finite: the training diverged; lower train.lr.")
-    rows = _calibration_rows(x, method)
+    rows = calibration_rows(x, method)
     if rows is not None:
         reestimate_batch_norm(model, rows)
     before = answers(model, data.test.x, data) if on_test else None
@@ -111,17 +111,19 @@ def fit(
         reestimate_batch_norm(model, rows)
     evolution = curve.close()
     after = answers(model, data.test.x, data) if on_test and quantizer else before
-    return Fitted(quantized, curve.history, before, histograms, after, evolution)
+    return Fitted(quantized, curve.histories[0], before, histograms, after, evolution)
 
 
-def _calibration_rows(x: Tensor, method: MethodConfig | None) -> Tensor | None:
+def calibration_rows(x: Tensor, method: MethodConfig | None) -> Tensor | None:
+    """Return the rows that re-estimate batch-norm statistics, or None where the method does not."""
     if method is None or method.reestimate == 0:
         return None
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
     return x[order[: method.reestimate]]
 
 
-def _trainer(config: TrainConfig, *callbacks: pl.Callback) -> pl.Trainer:
+def trainer(config: TrainConfig, *callbacks: pl.Callback) -> pl.Trainer:
+    """Return Lightning's trainer without anything that costs time or prints."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning|torch.utils._pytree")

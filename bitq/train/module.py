@@ -79,16 +79,16 @@ class EpochModule(pl.LightningModule):
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer)
         self.model.train()
-        order = torch.Generator().manual_seed(self.seed * 1_000_003 + self.current_epoch)
-        rows = torch.randperm(len(self._y), generator=order)
+        order = self.generator(self.seed)
+        rows = self.order(order)
         total = 0.0
         for step in range(self.steps_per_epoch):
-            index = rows[step * self.config.batch : (step + 1) * self.config.batch]
+            index = rows[..., step * self.config.batch : (step + 1) * self.config.batch]
             self._set_rate(optimizer, (self.current_epoch + step / self.steps_per_epoch) / self.config.epochs)
-            x = self._x[index]
+            x, y = self.rows(index)
             if self.config.augment:
                 x = distort(x, self.config.augment, order)
-            loss = self.loss(self.model(x), x, self._y[index])
+            loss = self.loss(self.model(x), x, y)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -99,6 +99,18 @@ class EpochModule(pl.LightningModule):
                 f"the loss is not finite in epoch {self.current_epoch + 1}: the training diverged; lower train.lr "
                 f"(now {self.config.lr:g}) or quant.strength."
             )
+
+    def generator(self, seed: int) -> torch.Generator:
+        """Return what the present epoch of a training with a seed draws its random numbers from."""
+        return torch.Generator().manual_seed(seed * 1_000_003 + self.current_epoch)
+
+    def order(self, generator: torch.Generator) -> Tensor:
+        """Return the rows of an epoch in the order of the steps, ``(n,)``."""
+        return torch.randperm(len(self._y), generator=generator)
+
+    def rows(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets of a batch of rows."""
+        return self._x.index_select(0, index), self._y.index_select(0, index)
 
     def loss(self, scores: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Return the loss of the task, mixed with the teacher's softened scores where there is a teacher.
