@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,33 +43,45 @@ class Build:
             self._compile([*STRICT, "-c"], [source], folder / f"{source.stem}.o")
         return tuple(sorted(folder.glob("*.o")))
 
-    def link(self, graph: Graph, folder: Path, flags: Sequence[str], *more: Path) -> Path:
-        """Compile a graph's own C and link it with the runtime."""
-        files = emit.emit(graph, self.optimize).files
-        for name in ("model.c", "model.h"):
-            (folder / name).write_text(files[name])
+    def link(self, graphs: Sequence[Graph], folder: Path, flags: Sequence[str], *more: Path) -> Path:
+        """Compile graphs of different names in one go and link them with the runtime."""
+        used, parts = set[str](), list[str]()
+        for graph in graphs:
+            files = emit.emit(graph, self.optimize).files
+            used |= files.keys()
+            (folder / f"{graph.name}.h").write_text(files["model.h"])
+            parts.append(files["model.c"].replace('"model.h"', f'"{graph.name}.h"'))
+        (folder / "models.c").write_text("\n".join(parts))
         output = folder / "linked"
-        used = [path for path in self.runtime() if f"{path.stem}.c" in files]
-        self._compile([*STRICT, *flags], [folder / "model.c", *more, *used], output)
+        objects = [path for path in self.runtime() if f"{path.stem}.c" in used]
+        self._compile([*STRICT, *flags], [folder / "models.c", *more, *objects], output)
         return output
 
     def run(self, graph: Graph, x: NDArray[np.int8]) -> Outputs:
-        """Run a graph called ``net`` in this process."""
+        """Run a graph in this process."""
+        return self.run_all([graph], [x])[0]
+
+    def run_all(self, graphs: Sequence[Graph], inputs: Sequence[NDArray[np.int8]]) -> list[Outputs]:
+        """Run graphs of different names in this process, each on inputs of its own."""
         with tempfile.TemporaryDirectory(prefix="bitq-build-") as name:
-            library = ctypes.CDLL(str(self.link(graph, Path(name), ["-shared"])))
-        rows = np.ascontiguousarray(x.reshape(len(x), -1))
-        types = graph.types()
-        length = sum(types[output].size for output in graph.outputs)
-        scores = np.full((len(rows), length + 1), _GUARD, np.int32)
-        run = library.net_run
-        run.argtypes, run.restype = (ctypes.c_void_p, ctypes.c_void_p), ctypes.c_int32
-        winners = [run(row.ctypes.data, out.ctypes.data) for row, out in zip(rows, scores, strict=True)]
+            library = ctypes.CDLL(str(self.link(graphs, Path(name), ["-shared"])))
+        results = [_run(library[f"{graph.name}_run"], graph, x) for graph, x in zip(graphs, inputs, strict=True)]
         _ctypes.dlclose(library._handle)
-        assert (scores[:, -1] == _GUARD).all(), "it writes past the scores"
-        return Outputs(scores[:, :-1], np.array(winners, np.int32))
+        return results
 
     def _compile(self, flags: Sequence[str], sources: Sequence[Path], output: Path) -> None:
         host_compiler(self.compiler).build(["-fPIC", f"-I{RUNTIME}", *self.flags, *flags], sources, output)
+
+
+def _run(run: Any, graph: Graph, x: NDArray[np.int8]) -> Outputs:
+    rows = np.ascontiguousarray(x.reshape(len(x), -1))
+    types = graph.types()
+    length = sum(types[output].size for output in graph.outputs)
+    scores = np.full((len(rows), length + 1), _GUARD, np.int32)
+    run.argtypes, run.restype = (ctypes.c_void_p, ctypes.c_void_p), ctypes.c_int32
+    winners = [run(row.ctypes.data, out.ctypes.data) for row, out in zip(rows, scores, strict=True)]
+    assert (scores[:, -1] == _GUARD).all(), "it writes past the scores"
+    return Outputs(scores[:, :-1], np.array(winners, np.int32))
 
 
 # zig brings its own sanitizer at -O0, which a shared library cannot link.
@@ -79,7 +92,7 @@ ZIG = [Build("zig", flags, optimize) for flags, optimize in LEVELS]
 _MAIN = """
 #include <stdio.h>
 #include <stdlib.h>
-#include "model.h"
+#include "net.h"
 int main(void)
 {
     enum { IN = NET_INPUT_LENGTH, OUT = NET_SCORES_LENGTH };
@@ -102,7 +115,7 @@ def run_sanitized(build: Build, graph: Graph, x: NDArray[np.int8]) -> Outputs:
     with tempfile.TemporaryDirectory(prefix="bitq-sanitized-") as name:
         main = Path(name) / "main.c"
         main.write_text(_MAIN)
-        program = build.link(graph, Path(name), [], main)
+        program = build.link([graph], Path(name), [], main)
         output = run_tool([str(program)], timeout_s=60, stdin=x.tobytes())
     values = np.frombuffer(output, np.int32).reshape(len(x), -1)
     return Outputs(values[:, :-1], values[:, -1])
