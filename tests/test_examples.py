@@ -1,4 +1,4 @@
-"""Every script in examples/ runs as it stands; the network file is run by the tests of the command line."""
+"""Every script in examples/ runs as it stands; the two with networks alone are run by other tests."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "examples"
-OTHERS = {"my_model"}  # tests/integration/test_run.py
+OTHERS = {"my_model", "networks"}  # tests/integration/test_run.py, tests/property/test_networks.py
 
 
 @pytest.mark.parametrize("name", sorted({path.stem for path in FOLDER.glob("*.py")} - OTHERS))
