@@ -42,13 +42,14 @@ _GESTURE = ("experiment=face2wake", "model=gesture", "train.batch=256", "train.e
 NETS = {
     "mlp16": ("experiment=mnist", "data.side=16", "model=mlp", "train.epochs=12"),
     "lenet": ("experiment=mnist",),
+    "lenet64": ("experiment=mnist", "train.batch=64"),
     "lenet30k": ("experiment=mnist", "model.channels=[16,32]"),
     "cnn2k": ("experiment=mnist", "data.side=24", "model=cnn2d", _TWO_KB, "train.epochs=5"),
     "small2k": (*_SMALL, _TWO_KB, "train.epochs=20"),
     "small4k": (*_SMALL, "model.channels=[16,33,52]", "train.epochs=14"),
     "small8k": (*_SMALL, "model.channels=[16,32,64]", "model.last=54", "train.epochs=14"),
     "gesture": _GESTURE,
-    "gesture2": (*_GESTURE, "model.width=2"),
+    "gesture2": (*_GESTURE, "model.width=2", "train.epochs=150", "train.lr=0.003"),
     "digits": ("experiment=digits",),
 }
 """A network with its data and its budget, by name."""
@@ -267,12 +268,31 @@ def _row(
         "worst_drop_points": round(max(drops), 3) if drops else "",
         "rounding_loss_points": _largest(100 * abs(r.before - r.rounded) for r in results),
         "integers_loss_points": round(100 * sum(r.rounded - r.test for r in results) / len(results), 3),
-        "freezing_loss_points": _largest(100 * r.freezing for r in results),
+        "freezing_loss_points": round(100 * sum(r.freezing for r in results) / len(results), 3),
+        "worst_freezing_loss_points": _largest(100 * r.freezing for r in results),
         "converged_pct": round(100 * min(r.within_1pct for r in results), 3),
         "flips_last_tenth_pct": _largest(100 * r.flips_last_tenth for r in results),
         "parameter_bytes": max(r.parameter_bytes for r in results),
         "cpu_s": round(sum(r.cpu_s for r in results) / len(results), 1),
     }
+
+
+def _draw(net: str, cells: Sequence[Cell]) -> None:
+    """Draw a panel per bits with the methods under each other, 8 bits after training on top, float as a line."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for cell in cells:
+        if (result := known(cell)) is not None:
+            found.setdefault(cell.bits, {}).setdefault(cell.method, []).append(result.test)
+    plain = {bits: found.pop(bits)["-"] for bits in ("float", "8") if bits in found}
+    methods = dict.fromkeys(method for values in found.values() for method in values)
+    top = {"8 bits, rounded after training": plain["8"]} if "8" in plain else {}
+    panels = {{"ternary": "ternary", "1": "1 bit"}.get(bits, f"{bits} bits"): found[bits] for bits in found}
+    if panels:
+        panels = {title: top | {name: values.get(name, []) for name in methods} for title, values in panels.items()}
+        reference = ("float", plain["float"]) if "float" in plain else None
+        print(figures.compared(FOLDER / f"{net}.png", panels, reference, _data(net).metric))
+    elif plain:
+        print(figures.accuracy(FOLDER / f"{net}.png", plain))
 
 
 def _largest(values: Iterable[float]) -> float:
@@ -294,13 +314,7 @@ def _write(cells: Sequence[Cell]) -> None:
     files.write_text(FOLDER / "methods.md", markdown)
     print(markdown)
     for net in dict.fromkeys(cell.net for cell in cells):
-        found = {f"{c.bits} {c.method}".removesuffix(" -"): [] for c in cells if c.net == net}
-        for cell in cells:
-            if cell.net == net and (result := known(cell)) is not None:
-                found[f"{cell.bits} {cell.method}".removesuffix(" -")].append(result.test)
-        shown = {name: values for name, values in found.items() if values}
-        if shown:
-            print(figures.accuracy(FOLDER / f"{net}.png", shown))
+        _draw(net, [cell for cell in cells if cell.net == net])
     print(FOLDER / "methods.csv")
 
 

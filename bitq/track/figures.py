@@ -21,6 +21,7 @@ from bitq.track.tracker import History
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5B5B5B")
 """Colours of Okabe and Ito (jfly.uni-koeln.de/color), told apart with every common colour vision."""
@@ -62,6 +63,40 @@ def accuracy(path: Path, per_seed: Mapping[str, Sequence[float]], metric: str = 
         axes.set_xlabel(_with_unit(f"{_words(metric)} on the test split", metric))
         axes.set_title("Every seed of every variant", loc="left")
         _legend_of_dots(axes)
+    return path
+
+
+def compared(
+    path: Path,
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    reference: tuple[str, Sequence[float]] | None,
+    metric: str = "accuracy",
+) -> Path:
+    """Draw the metric of variants under several conditions, a panel each, beside one that no condition changes.
+
+    Args:
+        path: to write.
+        panels: values per variant for every condition, the same variants in each; empty where there are none.
+        reference: name and values of what is drawn as a line at its mean through all panels.
+        metric: its name, for the axis.
+    """
+    from matplotlib.lines import Line2D
+
+    rows = max(len(panel) for panel in panels.values())
+    with drawing(path, width=1.5 + 3.3 * len(panels), height=2.0 + 0.5 * rows) as figure:
+        grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, (title, panel) in zip(grid, panels.items(), strict=True):
+            _dots(axes, panel, metric)
+            axes.set_title(title, loc="left")
+            axes.set_xlabel(_with_unit(_words(metric), metric))
+        marks = _marks()
+        if reference is not None:
+            mean = float(np.mean(reference[1]))
+            for axes in grid:
+                axes.axvline((100 if unit(metric) else 1) * mean, color=GREY, linestyle="--", zorder=1)
+            label = f"{reference[0]}, {written(metric, mean)}"
+            marks.append(Line2D([], [], color=GREY, linestyle="--", label=label))
+        figure.legend(handles=marks, loc="outside lower center", ncols=4, fontsize=8.5, handletextpad=0.4)
     return path
 
 
@@ -263,6 +298,8 @@ class drawing:  # noqa: N801  used like a function
 def _dots(axes: Axes, per_seed: Mapping[str, Sequence[float]], metric: str) -> None:
     factor = 100 if unit(metric) else 1
     for row, (colour, values) in enumerate(zip(_colours(), per_seed.values(), strict=False)):
+        if not values:
+            continue
         shown = factor * np.asarray(values, dtype=np.float64)
         worst = factor * min(values, key=lambda value: merit(metric, value))
         spread = np.linspace(-0.16, 0.16, len(shown)) if len(shown) > 1 else np.zeros(1)
@@ -291,18 +328,21 @@ def _start_late(axes: Axes, percent: bool) -> None:
         axes.set_ylim(bottom=min(values[len(values) // 5 :].min() for values in heights))
 
 
-def _legend_of_dots(axes: Axes) -> None:
+def _marks() -> list[Line2D]:
     from matplotlib.lines import Line2D
 
-    marks = [
+    return [
         Line2D([], [], color=GREY, marker="o", markersize=5, linestyle="", label="one seed"),
         Line2D([], [], color=INK, marker="|", markersize=11, markeredgewidth=2.2, linestyle="", label="mean"),
         Line2D([], [], color=INK, marker="^", markersize=5, linestyle="", label="worst"),
     ]
+
+
+def _legend_of_dots(axes: Axes) -> None:
     axes.legend(
-        handles=marks,
+        handles=_marks(),
         loc="lower right",
-        bbox_to_anchor=(1.0, 0.98),
+        bbox_to_anchor=(1.0, 1.0),
         ncols=3,
         fontsize=8.5,
         handletextpad=0.2,

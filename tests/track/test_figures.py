@@ -9,6 +9,9 @@ DRAW = {
     "accuracy": lambda path: figures.accuracy(path, SEEDS, "balanced_accuracy"),
     "sizes": lambda path: figures.sizes(path, SEEDS, {"binary": 520}, {"binary": 1234}),
     "no sizes": lambda path: figures.sizes(path, SEEDS, {}, {}),
+    "compared": lambda path: figures.compared(
+        path, {"1 bit": SEEDS, "2 bits": SEEDS | {"one": []}}, ("whole", [0.99])
+    ),
     "curves": lambda path: figures.curves(path, {"binary": HISTORY, "empty": []}, "val", "validation"),
     "flips": lambda path: figures.curves(path, {"binary": HISTORY[:1]}, "flips", "flips", percent=False),
     "weights": lambda path: figures.weights(
