@@ -32,6 +32,7 @@ from pipelines.mcu.figure import Point, draw
 from pipelines.mcu.forest import n5
 from pipelines.mcu.networks import NETWORKS, inputs_of
 from pipelines.mcu.plain import write_plain
+from pipelines.mcu.summary import Binary, summary
 
 BITS = {"1": BIPOLAR, "ternary": TERNARY, "2": ODD2, "4": ODD4, "8": INT8}
 FOLDER = Path("mlruns/studies/mcu")
@@ -81,16 +82,34 @@ def write(rows: Sequence[Row]) -> None:
     names = {row.network for row in rows}
     with _PEERS.open(encoding="utf-8") as stream:
         earlier = [peer for peer in csv.DictReader(stream) if peer["network"] in names]
-    lines = [_markdown(table), "", "Measured earlier:", "", _markdown(earlier)]
+    binaries = [
+        Binary(row.network, row.core, row.engine, row.instructions, row.flash_bytes, row.ram_bytes, earlier=False)
+        for row in rows
+        if row.instructions is not None
+    ]
+    binaries += [
+        Binary(p["network"], p["core"], p["peer"], int(p["instructions"]), int(p["flash_bytes"]), None, earlier=True)
+        for p in earlier
+    ]
+    lines = [
+        summary(binaries),
+        "",
+        "All binaries:",
+        "",
+        _markdown(table),
+        "",
+        "Measured earlier:",
+        "",
+        _markdown(earlier),
+    ]
     files.write_text(FOLDER / "mcu.md", "\n".join(lines) + "\n")
     points = [
-        Point(row.network, row.core, f"{row.engine} {row.optimize}", row.flash_bytes, row.instructions, earlier=False)
+        Point(row.network, row.core, row.engine, row.flash_bytes, row.instructions, earlier=False)
         for row in rows
         if row.instructions is not None
     ]
     points += [
-        Point(p["network"], p["core"], p["peer"], int(p["flash_bytes"]), int(p["instructions"]), earlier=True)
-        for p in earlier
+        Point(b.network, b.core, b.engine, b.flash_bytes, b.instructions, earlier=True) for b in binaries if b.earlier
     ]
     print(draw(FOLDER / "mcu.png", points))
     print(FOLDER / "mcu.csv")

@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
 
-from bitq.codegen.manifest import input_shape
+from bitq.codegen.deploy import vectors_of, write_deploy
+from bitq.codegen.manifest import DeployInfo, input_shape
+from bitq.device.config import TargetConfig
+from bitq.device.emulator import is_installed
 from bitq.device.host import HostModel
+from bitq.device.verify import verify
 from bitq.ir.reference import evaluate
 from bitq.ir.types import BIPOLAR, INT8
 from bitq.trees.rounding import lattice_of
@@ -10,6 +14,7 @@ from pipelines.mcu import emlearn
 from pipelines.mcu.forest import fitted, rows
 from pipelines.mcu.networks import NETWORKS, inputs_of
 from pipelines.mcu.plain import write_plain
+from pipelines.mcu.summary import Binary, summary
 
 PRODUCTS = {"N1": 50_816, "N2": 78_400, "N3": 22_032, "N4": 52_832}
 
@@ -62,3 +67,44 @@ def test_the_peer_decides_as_the_forest_does(tmp_path):
     emlearn.write_emlearn(tmp_path)
     got = HostModel(tmp_path).predict(emlearn.features_of(graph, x))
     assert (got.winners == evaluate(graph, x).winners).mean() > 0.99
+
+
+def deployed(folder, graph, optimize):
+    vectors = vectors_of(graph, inputs_of(graph, 0)[:1], np.zeros(1, np.int64), at_least=1)
+    write_deploy(folder, graph, DeployInfo(), vectors, optimize)
+    return folder
+
+
+@pytest.mark.parametrize("optimize", ["size", "speed"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_extremes_and_random_inputs_are_exact(name, optimize, tmp_path):
+    graph = NETWORKS[name](BIPOLAR)
+    x = inputs_of(graph, 100)
+    expected = evaluate(graph, x)
+    model = HostModel(deployed(tmp_path / "deploy", graph, optimize), optimize=optimize)
+    got = model.predict(x.reshape(-1, *input_shape(graph.input.shape)))
+    np.testing.assert_array_equal(got.scores, expected.scores)
+    np.testing.assert_array_equal(got.winners, expected.winners)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not is_installed(), reason="the emulator is not installed")
+@pytest.mark.parametrize("core", ["cortex_m0plus", "cortex_m4"])
+@pytest.mark.parametrize("optimize", ["size", "speed"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_10_000_random_inputs_are_exact_on_the_core(name, optimize, core, tmp_path):
+    graph = NETWORKS[name](BIPOLAR)
+    x = inputs_of(graph, 10_000)
+    expected = evaluate(graph, x)
+    folder = deployed(tmp_path / "deploy", graph, optimize)
+    x = x.reshape(-1, *input_shape(graph.input.shape))
+    measured = verify(folder, TargetConfig(name=core, optimize=optimize), x, expected.scores, expected.winners)
+    assert measured.passed, measured.verdict
+    assert measured.samples_checked == len(x)
+
+
+def test_the_summary_keeps_the_best_of_every_engine():
+    rows = [(400, 900, 10), (300, 950, 20), (300, 940, 30)]
+    lines = summary([Binary("N1", "core", "mine", *row, earlier=False) for row in rows]).splitlines()
+    assert lines[2:] == ["| N1 | core | mine | 300 | 940 B | 400 | 900 B | 10 B |"]
