@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bitq.track.figures import GREY, INK, PALETTE, drawing
+from bitq.track.drawing import GREY, INK, PALETTE, drawing
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from matplotlib.ticker import NullFormatter
 
-from bitq.track.figures import INK, PALETTE, drawing
+from bitq.track.drawing import INK, PALETTE, drawing
 
 
 class Point(NamedTuple):
