@@ -1,7 +1,7 @@
 """Check or measure a deploy folder: ``python -m bitq.deploy verify|size DIR [--target NAME] …``.
 
 ``verify`` runs the folder's test vectors here and on emulated cores; 0 only where all were executed and exact.
-``size`` lists the linked firmware's sections and symbols, the largest first.
+``size`` says how many bytes of the linked firmware each layer takes, and each function and table in it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from bitq.core.errors import BitqError, DeployError
 from bitq.device import deployment, image
 from bitq.device.config import TARGETS, TargetConfig
 from bitq.device.host import HostModel
+from bitq.device.sizemap import size_map
 from bitq.device.verify import verdict, verify
 
 
@@ -24,10 +25,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bitq.deploy")
     parser.add_argument("command", choices=("verify", "size"))
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--target", action="append", choices=tuple(TARGETS), help="default: cortex_m0plus")
+    parser.add_argument(
+        "--target", action="append", type=_name, choices=tuple(TARGETS), help="default: cortex_m0plus"
+    )
     parser.add_argument("--optimize", default="balanced", choices=("size", "balanced", "speed"))
+    parser.add_argument("--compiler", default="auto", choices=("auto", "zig", "gcc"))
     given = parser.parse_args(arguments)
-    targets = [TargetConfig(name=name, optimize=given.optimize) for name in given.target or ["cortex_m0plus"]]
+    targets = [
+        TargetConfig(name=name, optimize=given.optimize, compiler=given.compiler)
+        for name in given.target or ["cortex_m0plus"]
+    ]
     try:
         done = (_verify if given.command == "verify" else _size)(given.folder, targets)
     except BitqError as error:
@@ -51,14 +58,23 @@ def _verify(folder: Path, targets: list[TargetConfig]) -> bool:
 
 
 def _size(folder: Path, targets: list[TargetConfig]) -> bool:
+    model = deployment.read(folder)
     for target in targets:
         with tempfile.TemporaryDirectory(prefix="bitq-size-") as temporary:
-            built = image.link(deployment.read(folder), target, Path(temporary))
+            built = image.link(model, target, Path(temporary))
         sections = "  ".join(f"{name} {size:,}" for name, size in built.elf.sizes.items())
         print(f"{target.core.display}: model {built.flash_bytes:,} B flash; image: {sections}")  # noqa: T201
-        for symbol in sorted(built.elf.symbols, key=lambda symbol: (-symbol.size, symbol.name)):
-            print(f"{symbol.size:>9,}  {symbol.section:8} {symbol.name}")  # noqa: T201
+        print(f"{'flash':>9}{'tables':>9}{'code':>9}{'RAM':>9}  layer")  # noqa: T201
+        for part in size_map(built, model.layers, model.name):
+            print(f"{part.flash:>9,}{part.constants:>9,}{part.code:>9,}{part.ram:>9,}  {part.name}")  # noqa: T201
+            for symbol in part.symbols:
+                print(f"{symbol.size:>36,}    {symbol.section:8} {symbol.name}")  # noqa: T201
     return True
+
+
+def _name(text: str) -> str:
+    """Take the name of a core as vendors write it, too: cortex-m4 is cortex_m4."""
+    return text.lower().replace("-", "_").replace("m0+", "m0plus")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Small networks of every family as deploy folders, random and never trained; shared by several test files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,13 +77,13 @@ FAMILIES = {
     "gru": lambda book: _rounded(Recurrent(), book, (3, 30)),
     "forest": lambda book: _forest(),
 }
-"""Each as a function of its codebook; every model is called ``net``."""
+"""Each as a function of its codebook."""
 
 
-def deliver(folder: Path, family: str, book: str = "bipolar", optimize: str = "size", rows: int = 40) -> Path:
+def deliver(folder: Path, family: str, book: str = "bipolar", optimize: str = "size", name: str = "net") -> Path:
     """Write the deploy folder of a family; return it."""
-    graph = FAMILIES[family](book)
+    graph = replace(FAMILIES[family](book), name=name)
     empty = np.zeros((0, *input_shape(graph.input.shape)), np.int8)
-    vectors = vectors_of(graph, empty, np.zeros(0, np.int32), at_least=rows)
+    vectors = vectors_of(graph, empty, np.zeros(0, np.int32), at_least=40)
     write_deploy(folder, graph, DeployInfo(), vectors, optimize)
     return folder

@@ -1,4 +1,6 @@
 import importlib.util
+import json
+import re
 
 import numpy as np
 import pytest
@@ -30,10 +32,28 @@ def test_an_exact_folder_passes_and_one_whose_vectors_differ_does_not(folder, ca
 
 
 def test_the_size_of_every_symbol_is_listed(folder, capsys):
-    assert deploy.main(["size", str(folder), "--target", "cortex_m4"]) == 0
+    assert deploy.main(["size", str(folder), "--target", "cortex-m4"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("cortex-m4: model ")
     assert "model_run" in out
+    total = int(re.search(r"model ([\d,]+) B flash", out)[1].replace(",", ""))
+    rows = re.findall(r"^ *(-?[\d,]+) +(-?[\d,]+) +(-?[\d,]+) +[\d,]+  (\S+)", out, re.MULTILINE)
+    assert sum(int(flash.replace(",", "")) for flash, *_ in rows) == total
+    names = [layer["name"] for layer in json.loads((folder / "manifest.json").read_text())["layers"]]
+    assert [name for *_, name in rows][: len(names)] == names
+
+
+@pytest.mark.parametrize("spelling", ["cortex-m0+", "cortex-m0plus", "Cortex-M4", "cortex_m33"])
+def test_a_core_is_known_as_vendors_write_it(folder, spelling, capsys):
+    assert deploy.main(["size", str(folder), "--target", spelling]) == 0
+    assert capsys.readouterr().out.lower().startswith("cortex-m")
+
+
+def test_a_core_that_is_none_is_answered_with_those_that_are(folder, capsys):
+    with pytest.raises(SystemExit) as ended:
+        deploy.main(["verify", str(folder), "--target", "z80"])
+    assert ended.value.code == 2
+    assert "rv32ec" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_none_is_a_line_and_a_code(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""The deploy folder: C, manifest, test vectors, self-test and README, written completely or not at all."""
+"""The deploy folder: C, build files, manifest, test vectors, self-test, README: written wholly or not at all."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bitq.codegen.emit import emit
 from bitq.codegen.example import example_main
+from bitq.codegen.integrations import integrations, own_header
 from bitq.codegen.manifest import DeployInfo, Manifest, input_shape, manifest_of
 from bitq.codegen.readme import readme
 from bitq.core import files
@@ -84,13 +85,15 @@ def write_deploy(folder: Path, graph: Graph, info: DeployInfo, vectors: Vectors,
     _check(graph, info, vectors, sum(output.length for output in project.storage.outputs))
     _check_replaceable(folder)
     main = example_main(graph, vectors.input, vectors.scores, vectors.winner)
-    sources = {**project.files, "example_main.c": main}
+    sources = {f"{graph.name}.h": own_header(graph.name), **project.files, "example_main.c": main}
     manifest = manifest_of(project, info, sources)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         new, old = temporary / "new", temporary / "old"
         for name, text in sources.items():
+            files.write_text(new / name, text)
+        for name, text in integrations(graph.name, sources).items():
             files.write_text(new / name, text)
         files.write_text(new / "README.md", readme(manifest))
         files.write_bytes(new / _VECTORS, _npz(vectors))

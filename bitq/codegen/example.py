@@ -18,7 +18,8 @@ _TEMPLATE = """\
  *
  * main() returns 0 if all are equal; a debugger finds the same in bitq_test (1 passed, 2 failed) and the cycles of
  * one inference in bitq_test_cycles (0 where the core has no cycle counter). To see a line of text, compile with
- * -DBITQ_PUTCHAR=f, where f is "int f(int character)".
+ * -DBITQ_PUTCHAR=f, where f is "int f(int character)". With -DBITQ_SELFTEST, and in Arduino libraries, this is no
+ * program but a function, "int @NAME@_selftest(void)".
  */
 #include <stdint.h>
 
@@ -54,6 +55,14 @@ static uint32_t cycles(void)
 }
 #endif
 
+#if defined(BITQ_SELFTEST) || defined(ARDUINO)
+int @NAME@_selftest(void);
+#define SELFTEST @NAME@_selftest
+#else
+int main(void);
+#define SELFTEST main
+#endif
+
 #define VECTORS @VECTORS@
 
 @TABLES@
@@ -84,7 +93,7 @@ static void print_hexadecimal(uint32_t value)
     print(text);
 }
 
-int main(void)
+int SELFTEST(void)
 {
     int32_t scores[@UPPER@_SCORES_LENGTH];
     int32_t failed = 0;

@@ -17,7 +17,7 @@ def layers(storage: Storage) -> tuple[Layer, ...]:
     """
     return tuple(
         storage.printers[op.name].layer(op, _place(op, f"{storage.graph.name}_{symbol}", storage))
-        for op, symbol in _symbols(storage)
+        for op, symbol in symbols(storage)
     )
 
 
@@ -28,7 +28,7 @@ def _place(op: Op, symbol: str, storage: Storage) -> Place:
     return Place(symbol, inputs, storage.expression(op.name), storage.scratch(op))
 
 
-def _symbols(storage: Storage) -> list[tuple[Op, str]]:
+def symbols(storage: Storage) -> list[tuple[Op, str]]:
     """Return each operation with a short C identifier of its own."""
     taken: set[str] = set()
     named: list[tuple[Op, str]] = []

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bitq.codegen.emit import Project
+from bitq.codegen.layers import symbols
 from bitq.codegen.stream import prototypes
 from bitq.core import files
 from bitq.ir.ops import Op
@@ -85,9 +86,13 @@ class Step:
 
 @dataclass(frozen=True)
 class LayerEntry:
-    """One operation: its bits per weight (0 without weights), number of weights, bytes of its constants."""
+    """One operation: its bits per weight (0 without weights), number of weights, bytes of its constants.
+
+    The names of its constants and functions in ``model.c`` begin with ``symbol``.
+    """
 
     name: str
+    symbol: str
     kind: str
     weight_bits: int
     weights: int
@@ -161,7 +166,10 @@ def manifest_of(project: Project, info: DeployInfo, sources: Mapping[str, str]) 
         data_license=info.data_license,
         arena_bytes=storage.arena_bytes,
         parameter_bytes=sum(layer.flash_bytes for layer in project.layers),
-        layers=tuple(_layer_entry(layer.op, layer.flash_bytes) for layer in project.layers),
+        layers=tuple(
+            _layer_entry(layer.op, f"{graph.name}_{symbol}", layer.flash_bytes)
+            for layer, (_, symbol) in zip(project.layers, symbols(storage), strict=True)
+        ),
         sources=tuple(Source(name, files.sha256_bytes(text.encode())) for name, text in sorted(sources.items())),
     )
 
@@ -179,7 +187,7 @@ def _stream(project: Project, hop: int | None) -> Stream | None:
     return Stream(f"{name}_state", f"{reset};", f"{push};", hop)
 
 
-def _layer_entry(op: Op, flash_bytes: int) -> LayerEntry:
+def _layer_entry(op: Op, symbol: str, flash_bytes: int) -> LayerEntry:
     bits = max((weights.dtype.bits for weights in op.matrices), default=0)
     count = sum(int(weights.codes.size) for weights in op.matrices)
-    return LayerEntry(op.layer or op.name, type(op).__name__.lower(), bits, count, flash_bytes)
+    return LayerEntry(op.layer or op.name, symbol, type(op).__name__.lower(), bits, count, flash_bytes)

@@ -30,6 +30,12 @@ Call it with {input_length} inputs (`{dtype}`, shape {shape}, channels last) and
 
 {returns} The function works in one static buffer: call it from one context at a time.
 {stream}
+## In a build system
+
+- CMake: `add_subdirectory(this_folder)`, `target_link_libraries(application PRIVATE bitq_{name})`.
+- Arduino: copy the folder into `libraries/`, `#include <{name}.h>`; the example `selftest` says whether it is exact.
+- Zephyr: add the folder to `ZEPHYR_EXTRA_MODULES`, set `CONFIG_BITQ_{upper}=y`, `#include "{name}.h"`.
+
 ## Input
 
 An input integer q stands for the real value `(q - ({zero_point})) * {scale!r}`; clip what lies outside to

@@ -47,6 +47,7 @@ class Deployment:
         input_dtype: numpy name of its elements.
         scores: number of int32 outputs, all outputs one after the other.
         sources: the .c files to compile, absolute.
+        layers: name of each layer, and what the names of its constants and functions begin with.
     """
 
     folder: Path
@@ -56,6 +57,7 @@ class Deployment:
     input_dtype: str
     scores: int
     sources: tuple[Path, ...]
+    layers: tuple[tuple[str, str], ...] = ()
 
     @property
     def input_length(self) -> int:
@@ -129,6 +131,11 @@ def read(folder: Path) -> Deployment:
             input_dtype=str(manifest["input"]["dtype"]),
             scores=sum(int(output["length"]) for output in manifest["outputs"]),
             sources=tuple(_source(folder, entry["file"], entry["sha256"]) for entry in manifest["sources"]),
+            layers=tuple(
+                (str(layer["name"]), str(layer["symbol"]))
+                for layer in manifest.get("layers", [])
+                if "symbol" in layer  # manifests of earlier versions have none
+            ),
         )
     except OSError as error:
         raise DeployError(f"{path}: {error.strerror}; is this a deploy folder?") from error

@@ -9,6 +9,7 @@ import pytest
 
 from bitq.codegen import deploy
 from bitq.codegen.deploy import vectors_of, write_deploy
+from bitq.codegen.integrations import integrations
 from bitq.codegen.manifest import DeployInfo
 from bitq.core import files
 from bitq.core.errors import DeployError
@@ -37,7 +38,7 @@ def vectors(graph, rows=1000):
 
 
 def content(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def test_the_folder_is_complete_and_readable(tmp_path):
@@ -51,7 +52,12 @@ def test_the_folder_is_complete_and_readable(tmp_path):
     assert written["preprocess"][0] == {"name": "clip", "parameters": {"limit_g": 2.0}}
     assert written["parameter_bytes"] == sum(layer["bytes"] for layer in written["layers"])
     listed = {source["file"] for source in written["sources"]}
-    assert set(content(tmp_path / "deploy")) == listed | {"manifest.json", "vectors.npz", "README.md"}
+    assert set(content(tmp_path / "deploy")) == listed | set(integrations("gesture", listed)) | {
+        "manifest.json",
+        "vectors.npz",
+        "README.md",
+    }
+    assert "gesture.h" in listed
     for source in written["sources"]:
         assert files.sha256_file(tmp_path / "deploy" / source["file"]) == source["sha256"]
     assert len(deployment.read(tmp_path / "deploy").vectors().input) == 1000
