@@ -46,6 +46,9 @@ Choose with group=name, set any value with key=value, try combinations with -m a
   traceback=true        show where an error came from
 """
 
+OPTIONAL = {"experiment", "search", "debug"}
+"""Groups of which a run may choose nothing."""
+
 Task = Callable[[ExperimentConfig, str], Any]
 """Gets the configuration and its YAML text; what it returns is for the sweeper of a multirun."""
 
@@ -192,11 +195,17 @@ def _prepare(arguments: list[str]) -> list[str]:
             plugins.load(Path(argument.removeprefix("plugin=")))
         elif argument.startswith(("+from_trial=", "from_trial=")):
             result += trial_overrides(argument.partition("=")[2], arguments)
-        elif argument.startswith(("+experiment=", "+search=", "+debug=")):
-            result.append(argument[1:])
         else:
-            result.append(argument)
-    return result
+            result.append(argument[argument.startswith(("+experiment=", "+search=", "+debug=")) :])
+    return _without_nothing(result)
+
+
+def _without_nothing(arguments: list[str]) -> list[str]:
+    """Take ``GROUP=null``, which Hydra's grammar does not know, as nothing chosen."""
+    none = {argument.partition("=")[0] for argument in arguments if argument.endswith("=null")}
+    for group in none & GROUPS.keys() - OPTIONAL:
+        raise ConfigError(f"{group}=null: a run needs one; choose {', '.join(choices(group))}.")
+    return [argument for argument in arguments if argument.partition("=")[0] not in none & OPTIONAL]
 
 
 def trial_overrides(name: str, arguments: list[str]) -> list[str]:

@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
 from bitq.config import ExperimentConfig, VariantConfig, named_method
 from bitq.core import files
 from bitq.core.errors import ConfigError
-from bitq.core.metrics import ERRORS
 from bitq.core.processes import report
 from bitq.data.dataset import Dataset, Split, to_chip
 from bitq.ir.graph import Graph
@@ -27,7 +27,6 @@ from bitq.lowering.heads import in_units, reconstruction_error
 from bitq.lowering.lower import lower
 from bitq.nn.config import MODELS
 from bitq.quant.config import MethodConfig
-from bitq.quant.policy import matrix_names, resolve
 from bitq.quant.quantizer import QuantizedModel, Quantizer
 from bitq.sim.simulate import evaluate
 from bitq.train.checkpoint import load_weights
@@ -35,11 +34,13 @@ from bitq.train.fit import EpochLog, Fitted, fit
 from bitq.train.inference import to_float
 from bitq.train.metrics import METRICS
 from bitq.train.polish import Polish, Rows, polish
+from bitq.train.rehearse import run_once
 from bitq.train.stacked import fit_stacked, pays
 from bitq.train.tasks import answers
 from bitq.trees.config import ForestConfig
 
 CALIBRATION_ROWS = 2000
+FEW = 64  # rows that calibrate a network which is only asked what it would be
 
 
 @dataclass(frozen=True)
@@ -193,35 +194,6 @@ def needs_float_twin(job: Job) -> bool:
     return training == "ptq" or (training == "method" and job.config.train.distill > 0)
 
 
-def check_variants(config: ExperimentConfig, data: Dataset) -> None:
-    """Refuse, before any training, a network that does not fit the data and policies that do not fit the network.
-
-    Raises:
-        ConfigError: names the key.
-    """
-    if config.search is not None and data.metric in ERRORS:
-        raise ConfigError(f"search: compares shares, and {data.metric} is an error in units; choose +search=null.")
-    if isinstance(config.model, ForestConfig):
-        config.model.check_data(data.task, data.input.shape)
-        return
-    if data.task != "classification" and config.quant.polish != "none":
-        raise ConfigError(f"quant.polish: polishes classifiers; set none for data.task={data.task}.")
-    for name, variant in config.variants.items():
-        model = build_model(config.of(name), data, config.seed)
-        if variant.training == "float":
-            continue
-        try:
-            chosen = resolve(variant.policy, model)
-        except ConfigError as error:
-            raise ConfigError(f"variants.{name}.{error}") from error
-        missing = [matrix for matrix in matrix_names(model) if matrix not in chosen]
-        if missing:
-            raise ConfigError(
-                f"variants.{name}.policy leaves {', '.join(missing)} in float; the chip computes in integers. "
-                "Give every matrix a codebook, for example '*': int8 first."
-            )
-
-
 def build_model(config: ExperimentConfig, data: Dataset, seed: int) -> nn.Module:
     """Return the network of an experiment with the initial weights of a seed, or of the file in ``train.init``.
 
@@ -230,7 +202,13 @@ def build_model(config: ExperimentConfig, data: Dataset, seed: int) -> nn.Module
     """
     torch.manual_seed(seed)
     model = MODELS[config.model.name].load()(config.model, data.input.shape, data.outputs)
-    assert isinstance(model, nn.Module)
+    if not isinstance(model, nn.Module):
+        raise ConfigError(
+            f"model {config.model.name}: it builds a {type(model).__name__}; a torch.nn.Module is needed."
+        )
+    if any(isinstance(parameter, UninitializedParameter) for parameter in model.parameters()):
+        run_once(model, torch.zeros(1, *data.input.shape))  # layers that take their width from their first input
+        model.train()
     if config.train.init is not None:
         try:
             load_weights(model, config.train.init)

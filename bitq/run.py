@@ -27,8 +27,8 @@ def run(config: ExperimentConfig, text: str) -> dict[str, float]:
 
     from bitq import pictures, stages, sweep
     from bitq.data.load import load
-    from bitq.experiment import check_variants
     from bitq.record import recording
+    from bitq.rehearsal import check_variants
     from bitq.track import stale
     from bitq.track.config import TRACKERS
     from bitq.track.table import print_end, say

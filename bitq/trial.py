@@ -26,7 +26,7 @@ from bitq.core.processes import report
 from bitq.data.dataset import Dataset, to_chip
 from bitq.device.config import TargetConfig
 from bitq.device.verify import verify
-from bitq.experiment import Job, build_model, lowered, run_repeats
+from bitq.experiment import FEW, Job, build_model, lowered, run_repeats
 from bitq.ir.graph import Graph
 from bitq.ir.reference import evaluate
 from bitq.quant.codebook import FOR_BITS
@@ -41,7 +41,6 @@ FIRST_SEED = 1000
 """Trials train with seeds from here on, so that the final repeats are fresh."""
 
 _ROWS = 4000  # of a split, for a loss
-_FEW = 64  # rows that calibrate and run a network which only its cost is asked of
 
 
 @dataclass(frozen=True)
@@ -189,11 +188,11 @@ def with_trial(config: ExperimentConfig, variant: VariantConfig) -> ExperimentCo
 
 def _untrained(config: ExperimentConfig, data: Dataset, policy: dict[str, str]) -> Graph:
     quantized = Quantizer(build_model(config, data, 0), policy, named_method("ptq")).finish()
-    return lowered(data, quantized, "untrained", _FEW)
+    return lowered(data, quantized, "untrained", FEW)
 
 
 def _measured(graph: Graph, data: Dataset, target: TargetConfig) -> dict[str, float]:
-    rows = to_chip(data.train.x[:_FEW])
+    rows = to_chip(data.train.x[:FEW])
     truth = evaluate(graph, rows)
     with tempfile.TemporaryDirectory(prefix="bitq-cost-") as folder:
         vectors = vectors_of(graph, rows, np.full(len(rows), NO_LABEL), at_least=len(rows))

@@ -86,6 +86,8 @@ WITHOUT_OWN_TEST = {
     "bitq/sim": "tests/sim",
     "bitq/sim/ops": "tests/sim",
     "bitq/track": "tests/track",
+    "bitq/rehearsal.py": "tests/integration/test_own_networks.py",
+    "bitq/train/rehearse.py": "tests/integration/test_own_networks.py",
     "bitq/search/plugins/hydra_plugins": "tests/integration",
 }
 """Modules, or packages with tests by subject, whose tests stand elsewhere, and where."""

@@ -53,6 +53,7 @@ def command(tmp_path, monkeypatch, capsys):
         (["model.hidden=3"], "model.hidden: .*int is not a ListConfig"),
         (["~train"], "train: a value is needed"),
         (["data=arrays"], "data.path: name the .npz file"),
+        (["target=null"], "target=null: a run needs one; choose cortex_m0, "),
         # F03: not finite
         (["train.lr=nan"], "train.lr: must be finite"),
         (["train.lr=inf"], "train.lr: must be finite"),
@@ -121,6 +122,11 @@ def test_a_right_command_reaches_the_task_with_checked_values(command):
     code, message, (config,) = command("+experiment=digits", "train.epochs=3", "+debug=smoke")
     assert (code, message) == (0, "")
     assert (config.experiment, config.train.epochs, config.repeats) == ("digits", 3, 1)
+
+
+def test_nothing_can_be_chosen_of_what_a_run_may_go_without(command):
+    code, _, got = command("+experiment=null", "search=lambda", "search=null", "debug=null")
+    assert (code, got[0].search) == (0, None)
 
 
 def test_a_variant_can_be_added(command):

@@ -60,6 +60,14 @@ def _pad(pad: Sequence[int], mode: str = "constant", value: float | None = None)
     return module
 
 
+def _clamp(min: float | None = None, max: float | None = None) -> nn.Module:  # noqa: A002  torch's names
+    if (min, max) == (0, None):
+        return nn.ReLU()
+    if min is None or max is None:
+        raise ValueError(f"min={min}, max={max}; two numbers, or min=0 alone, are covered")
+    return nn.Hardtanh(min, max)
+
+
 def _dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> nn.Module:
     if training:
         raise ValueError("it drops values in inference, too; pass training=self.training")
@@ -78,6 +86,7 @@ _FORMS: tuple[tuple[Callable[..., nn.Module], tuple[Any, ...]], ...] = (
     (nn.AdaptiveMaxPool2d, (F.adaptive_max_pool2d,)),
     (nn.ReLU6, (F.relu6,)),
     (nn.Hardtanh, (F.hardtanh,)),
+    (_clamp, (torch.clamp, torch.clip, "clamp", "clip", "clamp_", "clip_")),
     (nn.LeakyReLU, (F.leaky_relu,)),
     (nn.Hardsigmoid, (F.hardsigmoid,)),
     (nn.Hardswish, (F.hardswish,)),

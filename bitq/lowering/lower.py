@@ -83,6 +83,11 @@ def _lower_node(builder: Builder, node: fx.Node, traced: fx.GraphModule) -> Valu
     if node.op != "call_module":
         function = getattr(node.target, "__name__", node.target)
         where = f" of '{path_of(node)}'" if path_of(node) else ""
+        if node.op == "get_attr":
+            raise DeployError(
+                f"parameter '{node.target}' is read in the forward pass{where}, which cannot be lowered; give it to "
+                "a layer, such as nn.Linear for F.linear or x @ weight."
+            )
         raise DeployError(
             f"'{function}' in the forward pass{where} cannot be lowered; use what is covered: {_covered()}, and the "
             "functions and methods that mean the same."

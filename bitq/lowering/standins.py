@@ -11,12 +11,20 @@ from torch import Tensor, nn
 
 
 class Reshape(nn.Module):
-    """``x.view(...)``: sizes as written; None stands for one that was computed, as ``x.shape[0]`` is."""
+    """``x.view(...)``: sizes as written; None stands for one that was computed, as ``x.shape[0]`` is.
+
+    Behind the batch, one computed size is what is left, as -1 is.
+    """
 
     def __init__(self, *sizes: int | Sequence[int | None] | None) -> None:
         super().__init__()
         first = sizes[0] if sizes else None
         self.sizes: list[int | None] = list(first if isinstance(first, Sequence) else sizes)  # pyright: ignore[reportAttributeAccessIssue]
+        if None in self.sizes[1:]:
+            batch = None if self.sizes[0] == -1 else self.sizes[0]
+            self.sizes = [batch, *(-1 if size is None else size for size in self.sizes[1:])]
+            if self.sizes.count(-1) > 1:
+                raise ValueError("several of its sizes are computed in the forward pass; write numbers")
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` in its new shape."""

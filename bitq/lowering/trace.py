@@ -54,7 +54,7 @@ def trace(model: nn.Module) -> fx.GraphModule:
     except Exception as error:
         raise DeployError(
             f"{type(model).__name__} cannot be traced: {error}. Its forward pass may call layers and tensor "
-            "functions, but not branch on values."
+            "functions, but not branch or assert on values and shapes."
         ) from error
     inputs = [node.name for node in traced.graph.nodes if node.op == "placeholder" and node.users]
     if len(inputs) != 1:
@@ -83,7 +83,12 @@ def observe(traced: fx.GraphModule, inputs: Tensor) -> dict[str, Seen]:
         raise DeployError("calibration needs real inputs; got none.")
     observer = _Observer(traced)
     for part in inputs.split(512):
-        observer.run(part)
+        try:
+            observer.run(part)
+        except (RuntimeError, IndexError) as error:
+            raise DeployError(
+                f"the traced network cannot be run on inputs {tuple(part.shape)}: {str(error).splitlines()[0]}"
+            ) from error
         for node in traced.graph.nodes:
             seen = observer.seen.get(node.name)
             if seen is not None and not math.isfinite(seen.high - seen.low):

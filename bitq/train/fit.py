@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 from dataclasses import dataclass, field
@@ -81,15 +82,16 @@ def fit(
     """
     if policy and method is None:
         raise ConfigError("policy: a method is needed that brings the weights to the codebook.")
-    quantizer = Quantizer(model, policy, method) if policy and method else None
     x, task = to_float(data.train.x, data.input), TASKS[data.task]
+    channels_last = x.dim() == 4 and _runs_on_channels_last(model, x)
+    quantizer = Quantizer(model, policy, method) if policy and method else None
     if config.distill and data.task != "classification":
         raise ConfigError(f"train.distill: softens scores of classes; set 0 for data.task={data.task}.")
     if config.augment and x.dim() != 4:
         raise ConfigError(
             f"train.augment: distorts images (channels, height, width), not {tuple(x.shape[1:])}; set 0."
         )
-    if x.dim() == 4:  # convolutions run faster on it, with the same result
+    if channels_last:  # convolutions run faster on it, with the same result
         model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  torch's overload lacks it
         x = x.contiguous(memory_format=torch.channels_last)
     if teacher is not None:
@@ -112,6 +114,18 @@ def fit(
     evolution = curve.close()
     after = answers(model, data.test.x, data) if on_test and quantizer else before
     return Fitted(quantized, curve.histories[0], before, histograms, after, evolution)
+
+
+def _runs_on_channels_last(model: nn.Module, x: Tensor) -> bool:
+    """Whether a network takes that layout of memory; one that calls ``view`` behind a convolution does not."""
+    tried = copy.deepcopy(model).eval()
+    tried.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  torch's overload lacks it
+    try:
+        with torch.no_grad():
+            tried(x[:2].contiguous(memory_format=torch.channels_last))
+    except RuntimeError:
+        return False
+    return True
 
 
 def calibration_rows(x: Tensor, method: MethodConfig | None) -> Tensor | None:

@@ -8,7 +8,7 @@ import pytest
 
 from bitq.config import compose
 from bitq.core.errors import ConfigError
-from bitq.experiment import check_variants
+from bitq.rehearsal import check_variants
 from tests.data_sets import spirals, waves
 
 FEW = ("+experiment=arrays", "repeats=2", "train.epochs=20", "track=none", "target.samples=200", "~variants.hybrid")

@@ -21,6 +21,8 @@ FLATTEN = [
     lambda x: x.view(x.size(0), -1),
     lambda x: x.reshape(-1, 18),
     lambda x: torch.reshape(x, (-1, 18)),
+    lambda x: x.view(x.shape[0], x.shape[1] * x.shape[2] * x.shape[3]),
+    lambda x: x.view(-1, x[0].numel()) if isinstance(x, torch.Tensor) else x.view(-1, x.shape[1] * 9),
 ]
 POOL = [
     lambda x: F.max_pool2d(x, 3),
@@ -140,6 +142,9 @@ def test_in_place_calls_change_what_is_read_later():
         ([lambda x: x.softmax(1), nn.Flatten()], "'softmax'.*last step"),
         ([lambda x: x.mean((1, 2)), nn.Flatten()], r"'mean'.*dim=\[1, 2\]"),
         ([lambda x: F.dropout(x)], "'dropout'.*training=self.training"),
+        ([lambda x: x.view(x.shape[0], x.shape[1], x.shape[2], -1)], "'view'.*several of its sizes"),
+        ([lambda x: torch.clamp(x, max=1)], "'clamp'.*min=None, max=1; two numbers"),
+        ([lambda x: x.view(x.shape[0] * 2, 5)], "the traced network cannot be run on inputs"),
         ([lambda x: x.view(-1, 81)], "'view'.*rows of a batch.*torch.flatten"),
         ([lambda x: torch.flatten(x)], "'flatten'.*rows of a batch"),
         ([lambda x: F.avg_pool2d(x, 2, ceil_mode=True), nn.Flatten()], "'avg_pool2d'.*ceil_mode"),

@@ -152,7 +152,7 @@ def image(*tail: nn.Module) -> nn.Sequential:
         ),
         (Functional("sort"), (4,), "'sort' in the forward pass.*covered: .*Linear.*functions"),
         (Functional("pair"), (4,), "returns a value twice"),
-        (Functional("branch"), (4,), "Functional cannot be traced.*not branch on values"),
+        (Functional("branch"), (4,), "Functional cannot be traced.*not branch or assert on values"),
     ],
     ids=str,
 )

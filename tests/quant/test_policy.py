@@ -1,4 +1,5 @@
 import pytest
+import torch
 from torch import nn
 
 from bitq.core.errors import ConfigError
@@ -22,6 +23,13 @@ def test_only_parameters_of_two_or_more_dimensions_are_quantized():
 def test_the_last_match_wins():
     assert chosen({"*": "bipolar", "head.*": "int8"})["head.weight"] == "int8"
     assert chosen({"head.*": "int8", "*": "bipolar"})["head.weight"] == "bipolar"
+
+
+def test_first_and_last_are_places_unless_they_are_names():
+    policy = {"*": "bipolar", "first": "int8", "last": "odd4"}
+    assert [*chosen(policy).values()] == ["int8", "bipolar", "bipolar", "odd4"]
+    named = nn.ParameterDict({"last": nn.Parameter(torch.ones(2, 2)), "other": nn.Parameter(torch.ones(2, 2))})
+    assert {name: book.name for name, book in resolve(policy, named).items()} == {"last": "odd4", "other": "bipolar"}
 
 
 def test_float_leaves_a_matrix_alone():

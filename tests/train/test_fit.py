@@ -22,6 +22,24 @@ def network(seed: int = 0) -> nn.Module:
     return nn.Sequential(nn.Linear(6, 16, bias=False), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3))
 
 
+class Viewing(nn.Module):
+    """What most people write between the last convolution and the head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(2, 4, 3), nn.Linear(4 * 4, 3)
+
+    def forward(self, x):
+        x = nn.functional.max_pool2d(self.conv(x).relu(), 2)
+        return self.head(x.view(x.size(0), -1))
+
+
+@pytest.mark.parametrize("how", [{}, BINARY], ids=["float", "binary"])
+def test_a_network_may_view_its_planes_as_a_vector(how):
+    fitted = fit(Viewing(), blobs(shape=(2, 6, 6)), replace(CONFIG, epochs=1), 0, **how)
+    assert len(fitted.history) == 1
+
+
 def weights(model: nn.Module) -> list[torch.Tensor]:
     return [v.clone() for v in model.state_dict().values()]
 

@@ -1,0 +1,49 @@
+"""What is refused before any training: networks that fit neither data nor chip, and policies that do not fit them."""
+
+from __future__ import annotations
+
+from bitq.config import ExperimentConfig, named_method
+from bitq.core.errors import ConfigError, DeployError
+from bitq.core.metrics import ERRORS
+from bitq.data.dataset import Dataset
+from bitq.experiment import FEW, build_model, lowered
+from bitq.quant.policy import matrix_names, resolve
+from bitq.quant.quantizer import Quantizer
+from bitq.train.rehearse import check_scores
+from bitq.trees.config import ForestConfig
+
+
+def check_variants(config: ExperimentConfig, data: Dataset) -> None:
+    """Refuse, before any training, a network that does not fit the data and policies that do not fit the network.
+
+    Every variant is run and lowered once with untrained weights.
+
+    Raises:
+        ConfigError: names the key, or the layer that is not covered.
+    """
+    if config.search is not None and data.metric in ERRORS:
+        raise ConfigError(f"search: compares shares, and {data.metric} is an error in units; choose +search=null.")
+    if isinstance(config.model, ForestConfig):
+        config.model.check_data(data.task, data.input.shape)
+        return
+    if data.task != "classification" and config.quant.polish != "none":
+        raise ConfigError(f"quant.polish: polishes classifiers; set none for data.task={data.task}.")
+    for name, variant in config.variants.items():
+        model = build_model(config.of(name), data, config.seed)
+        check_scores(model, data)
+        if variant.training == "float":
+            continue
+        try:
+            chosen = resolve(variant.policy, model)
+        except ConfigError as error:
+            raise ConfigError(f"variants.{name}.{error}") from error
+        missing = [matrix for matrix in matrix_names(model) if matrix not in chosen]
+        if missing:
+            raise ConfigError(
+                f"variants.{name}.policy leaves {', '.join(missing)} in float; the chip computes in integers. "
+                "Give every matrix a codebook, for example '*': int8 first."
+            )
+        try:
+            lowered(data, Quantizer(model, variant.policy, named_method("ptq")).finish(), "untrained", FEW)
+        except DeployError as error:
+            raise ConfigError(f"model {config.model.name}: {error}") from error
