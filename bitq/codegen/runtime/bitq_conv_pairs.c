@@ -55,7 +55,7 @@ void bitq_conv_pairs(const bitq_pairs *layer, bitq_pair *pair, const uint8_t *x,
 {
     const uint32_t bytes = (uint32_t)layer->window.width * layer->window.channels;
     const uint32_t moved = (uint32_t)layer->window.stride_y * layer->length;
-    uint32_t *const end = rows + (uint32_t)layer->window.kernel_height * layer->length;
+    const uint32_t *const end = rows + (uint32_t)layer->window.kernel_height * layer->length;
     uint32_t *next = rows;
     uint8_t *to = y;
     uint32_t line = 0u - layer->window.top;
