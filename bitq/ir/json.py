@@ -146,13 +146,15 @@ def _array(dtype: np.dtype[Any], value: Any, where: str) -> NDArray[Any]:
     if list(content) != [dtype.name]:
         raise DeployError(f"{where}: an array {{'{dtype.name}': […]}} is expected, got {str(value)[:40]!r}.")
     try:
-        wide = np.array(content[dtype.name], np.float64 if dtype.kind == "f" else None)
-        array = wide.astype(dtype)
-    except (TypeError, ValueError, OverflowError) as error:
+        wide = np.array(content[dtype.name])
+    except ValueError as error:
         raise DeployError(f"{where}: no array of {dtype.name}: {error}.") from error
-    if wide.size == 0 or wide.dtype.kind not in "if" or not np.isfinite(array).all() or (array != wide).any():
-        raise DeployError(f"{where}: values of {dtype.name} are expected, at least one.")
-    return array
+    numbers = "if" if dtype.kind == "f" else "i"
+    if wide.size and wide.dtype.kind in numbers and np.isfinite(wide).all():
+        array = wide.astype(dtype)
+        if (array == wide).all():
+            return array
+    raise DeployError(f"{where}: values of {dtype.name} are expected, at least one.")
 
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:

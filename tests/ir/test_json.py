@@ -69,6 +69,7 @@ def refused_or_a_graph(text):
     evaluate(graph, np.zeros((1, graph.input.size), np.int8))
 
 
+@pytest.mark.filterwarnings("error")
 @settings(SOME, max_examples=150)
 @given(st.data())
 def test_a_damaged_document_is_refused_by_name_or_is_a_graph(data):
@@ -103,6 +104,7 @@ def with_op(**changes):
     return json.dumps(content)
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -117,6 +119,10 @@ def with_op(**changes):
         (with_op(bias={"int8": [1]}), r"bias: an array {'int32': \[…\]} is expected"),
         (with_op(bias={"int32": [2**31]}), r"bias: (values|no array) of int32"),
         (with_op(bias={"int32": [[1], 2]}), r"bias: no array of int32"),
+        (with_op(bias={"int32": [1e308]}), r"bias: values of int32"),
+        (with_op(bias={"int32": [1.0]}), r"bias: values of int32"),
+        (with_op(bias={"int32": []}), r"bias: values of int32"),
+        (document(name="net").replace('{"float64": [', '{"float64": ["1", '), r"scale: values of float64"),
         (with_op(out={"shape": [1], "dtype": "INT9", "scale": 1.0}), r"out.dtype: unknown number format 'INT9'"),
         (document(name="net").replace('"scale": 0.05', '"scale": NaN'), "NaN is not a number"),
         ("[]", "an object is expected, got list"),
