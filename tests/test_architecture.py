@@ -71,6 +71,8 @@ WITHOUT_OWN_TEST = {
     "bitq/lowering/builder.py": "tests/lowering/test_lower.py",
     "bitq/lowering/common.py": "tests/lowering/test_lower.py",
     "bitq/lowering/standins.py": "tests/lowering/test_calls.py",
+    "bitq/lowering/forms.py": "tests/lowering/test_calls.py and tests/integration/test_forms.py",
+    "bitq/lowering/instead.py": "tests/integration/test_forms.py",
     "bitq/lowering/imports": "tests/lowering",
     "bitq/lowering/recurrent.py": "tests/lowering/test_recurrence.py",
     "bitq/lowering/modules.py": "tests/lowering/test_lower.py",

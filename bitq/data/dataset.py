@@ -27,7 +27,7 @@ class InputSpec:
             ``(features,)``.
         scale: real value of one integer step.
         zero_point: the integer that stands for 0.0, in −128..127.
-        channels_last: whether ``shape`` is ``(time, channels)`` instead, as recurrent modules read it.
+        channels_last: whether ``shape`` is ``(time, channels)`` or ``(height, width, channels)`` instead.
     """
 
     shape: tuple[int, ...]

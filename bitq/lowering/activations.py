@@ -86,7 +86,8 @@ def table(builder: Builder, node: fx.Node, module: nn.Module) -> Value:
     out = replace(out, shape=x.type.shape)
     low, high = x.type.dtype.low, x.type.dtype.high
     inputs: Reals = (np.arange(low, high + 1, dtype=np.float64) - x.type.zero_point) * x.type.scale
-    steps = _apply(module, inputs) / out.scale
+    # Where a function is not defined, and calibration saw nothing, the table holds the least value.
+    steps = np.nan_to_num(_apply(module, inputs) / out.scale, nan=-np.inf)
     entries = np.clip(np.rint(steps) + out.zero_point, out.dtype.low, out.dtype.high).astype(np.int16)
     name = builder.name(layer)
     builder.add(Lookup(name=name, inputs=(x.name,), out=out, layer=layer, table=entries))
@@ -182,7 +183,7 @@ def _spread(builder: Builder, first: fx.Node, module: nn.Module, step: float) ->
     reach = seen.magnitude
     for part in _NARROWER:
         cut = np.clip(grid, -seen.magnitude * part, seen.magnitude * part)
-        if np.abs(_apply(module, cut) - whole).max() > step / 4:
+        if not np.abs(_apply(module, cut) - whole).max() <= step / 4:  # or no number at all
             break
         reach = seen.magnitude * part
     kind = builder.activation(replace(seen, low=max(seen.low, -reach), high=min(seen.high, reach)), ())

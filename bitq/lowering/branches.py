@@ -10,8 +10,9 @@ from torch import fx, nn
 from bitq.ir.ops import Add, Concat
 from bitq.ir.types import Rescale
 from bitq.lowering.activations import product
-from bitq.lowering.builder import Builder, Stored, Value, lowest
+from bitq.lowering.builder import Builder, Lazy, Stored, Value, lowest
 from bitq.lowering.common import channels_last, operands, order, require
+from bitq.lowering.shapes import Arranged, torch_order
 from bitq.lowering.standins import Join, Minus, Plus, Times
 
 
@@ -51,20 +52,26 @@ def times(builder: Builder, node: fx.Node, module: Times) -> Value:
     return product(builder, node, a, b)
 
 
-def join(builder: Builder, node: fx.Node, module: Join) -> Value:
-    """Values side by side along their channels, brought to one type first."""
+def join(builder: Builder, node: fx.Node, module: Join) -> Value | Lazy:
+    """Values side by side along their channels, brought to one type first; one alone is itself."""
     layer, values = str(node.target), operands(builder, node)
     shape = builder.seen(node).shape
-    require(module.dim in (1, -len(shape)), layer, f"dim={module.dim}; only dim=1, the channels, is covered")
-    flat = any(len(order(value)) > 1 and value.flat_from for value in values)
-    require(not flat, layer, "it joins flattened values; join them before they are flattened")
+    what = f"dim={module.dim}; only dim=1, the channels, is covered; flatten both and join them along dim=1"
+    require(module.dim in (1, -len(shape)), layer, what)
+    if len(values) == 1:
+        return values[0]
     kinds = {(value.type.dtype.name, value.type.scale, value.type.zero_point) for value in values}
     out = values[0].type if len(kinds) == 1 else builder.activation(builder.seen(node), ())
     names = [builder.cast(layer, value, out).name for value in values]
     name = builder.name(layer)
     out = replace(out, shape=channels_last(shape))
     builder.add(Concat(name=name, inputs=tuple(names), out=out, layer=layer))
-    return Stored(name, out, shape)
+    joined = Stored(name, out, shape)
+    if not any(value.flat_from for value in values):
+        return joined
+    starts = np.cumsum([0, *(value.type.size for value in values)])
+    places = [torch_order(value) + start for value, start in zip(values, starts, strict=False)]
+    return Arranged(layer, joined, np.concatenate(places))
 
 
 def _before_clamp(node: fx.Node) -> fx.Node:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import torch
 from torch import Tensor, fx, nn
 
 from bitq.core.errors import DeployError
@@ -16,10 +18,15 @@ from bitq.lowering.calls import path_of
 from bitq.lowering.common import channels_last
 from bitq.lowering.heads import as_errors
 from bitq.lowering.imports.importer import pin
-from bitq.lowering.modules import INSTEAD, MODULES
+from bitq.lowering.instead import instead_of, instead_of_call, title
+from bitq.lowering.modules import MODULES
 from bitq.lowering.sequences import Turn
+from bitq.lowering.shapes import Arranged
+from bitq.lowering.standins import Rearranged
 from bitq.lowering.trace import observe, trace
 from bitq.quant.quantizer import QuantizedModel
+
+PROBE = 16  # rows on which the calls of a network, one by one, have to give what it gives
 
 
 def lower(
@@ -41,26 +48,25 @@ def lower(
         DeployError: a module is not covered, or a weight is in float; names the module.
         RangeError: an accumulator may not fit in 32 bits.
     """
-    traced = trace(quantized.model)
+    traced = trace(quantized.model, calibration[:PROBE])
+    for node in traced.graph.nodes:
+        _refuse_strangers(node, traced)
     seen = observe(traced, calibration)
     pin(traced, seen)
     as_errors(traced, seen)
     builder = Builder(quantized.weights, seen)
     outputs: list[str] = []
-    shape = (1, *spec.shape) if spec.channels_last else channels_last(spec.shape)
+    last = (spec.shape[-1], *spec.shape[:-1]) if spec.channels_last else spec.shape
+    shape = channels_last(last)
     source = TensorType(shape, INT8, spec.scale, spec.zero_point)
     for node in traced.graph.nodes:
         if node.op == "placeholder":
-            if spec.channels_last and not _is_turned(node, traced):
-                raise DeployError(
-                    "InputSpec.channels_last=True is for an input that a recurrent module reads first; "
-                    "this network reads (batch, channels, …)."
-                )
-            builder.set(node, Stored(INPUT, source, spec.shape))
+            builder.set(node, _input(source, spec))
         elif node.op == "output":
             outputs = [builder.scores(value).name for value in _results(node)]
         else:
-            builder.set(node, _lower_node(builder, node, traced))
+            module = traced.get_submodule(str(node.target))
+            builder.set(node, MODULES[type(module)](builder, node, module))
     ops = list(builder.ops)
     if classify:
         ops.append(ArgMax(name=WINNER, inputs=(outputs[0],), out=TensorType((1,), INT32, 1.0)))
@@ -79,40 +85,56 @@ def _read(ops: list[Op], outputs: list[str]) -> tuple[Op, ...]:
     return tuple(reversed(kept))
 
 
-def _lower_node(builder: Builder, node: fx.Node, traced: fx.GraphModule) -> Value | Lazy:
-    if node.op != "call_module":
-        function = getattr(node.target, "__name__", node.target)
+def _refuse_strangers(node: fx.Node, traced: fx.GraphModule) -> None:
+    """Refuse a layer, a function or a parameter that is not covered.
+
+    Raises:
+        DeployError: names it, where it stands, and what could replace it.
+    """
+    if node.op in ("call_function", "call_method", "get_attr"):
         where = f" of '{path_of(node)}'" if path_of(node) else ""
         if node.op == "get_attr":
+            reader = next(iter(node.users))
             raise DeployError(
-                f"parameter '{node.target}' is read in the forward pass{where}, which cannot be lowered; give it to "
-                "a layer, such as nn.Linear for F.linear or x @ weight."
+                f"parameter '{node.target}' is read in the forward pass{where} by '{title(reader)}', which cannot be "
+                f"lowered; give it to a layer that has it: {instead_of_call(reader) or 'nn.Linear for x @ weight'}."
             )
-        raise DeployError(
-            f"'{function}' in the forward pass{where} cannot be lowered; use what is covered: {_covered()}, and the "
-            "functions and methods that mean the same."
-        )
-    module = traced.get_submodule(str(node.target))
-    lowering = MODULES.get(type(module))
-    if lowering is None:
-        instead = f" Use {INSTEAD[type(module)]}." if type(module) in INSTEAD else ""
-        raise DeployError(
-            f"layer '{node.target}' ({type(module).__name__}) cannot be lowered.{instead} Covered: {_covered()}."
-        )
-    return lowering(builder, node, module)
+        instead = instead_of_call(node)
+        instead = f"Use {instead}." if instead else f"Covered: {_covered()}, and functions that mean the same."
+        raise DeployError(f"'{title(node)}' in the forward pass{where} cannot be lowered. {instead}")
+    if node.op == "call_module" and type(module := traced.get_submodule(str(node.target))) not in MODULES:
+        instead = f"Use {instead_of(module)}." if instead_of(module) else f"Covered: {_covered()}."
+        raise DeployError(f"layer '{node.target}' ({type(module).__name__}) cannot be lowered. {instead}")
 
 
 def reads_channels_last(model: nn.Module) -> bool:
-    """Whether a network reads its input as ``(batch, time, channels)``."""
+    """Whether a network reads its input as ``(batch, time, channels)`` or ``(batch, height, width, channels)``."""
     traced = trace(model)
-    return all(_is_turned(node, traced) for node in traced.graph.nodes if node.op == "placeholder")
+    users = [user for node in traced.graph.nodes if node.op == "placeholder" for user in node.users]
+    return all(u.op == "call_module" and _turns(traced.get_submodule(str(u.target))) for u in users)
 
 
-def _is_turned(placeholder: fx.Node, traced: fx.GraphModule) -> bool:
-    readers = [traced.get_submodule(str(user.target)) for user in placeholder.users if user.op == "call_module"]
-    return len(readers) == len(placeholder.users) and all(
-        isinstance(reader, Turn) and isinstance(reader.inner, nn.Identity) for reader in readers
-    )
+def _turns(module: nn.Module) -> bool:
+    """Whether a module does nothing but move the last axis to the place of the channels."""
+    if isinstance(module, Turn):
+        return isinstance(module.inner, nn.Identity)
+    if not isinstance(module, Rearranged):
+        return False
+    for shape in ((2, 3, 5), (2, 3, 5, 7)):
+        try:
+            moved = module(torch.empty(shape)).shape
+        except (RuntimeError, IndexError, TypeError):  # it moves axes of another number of dimensions
+            continue
+        if moved == (2, shape[-1], *shape[1:-1]):
+            return True
+    return False
+
+
+def _input(source: TensorType, spec: InputSpec) -> Value | Lazy:
+    if not spec.channels_last:
+        return Stored(INPUT, source, spec.shape)
+    x = Stored(INPUT, source, (spec.shape[-1], *spec.shape[:-1]))
+    return Arranged(INPUT, x, np.arange(source.size).reshape(spec.shape))
 
 
 def _results(node: fx.Node) -> list[fx.Node]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,31 @@ from bitq.lowering.heads import MeanSquaredError, mean_squared_error
 from bitq.lowering.imports.importer import Quantize, quantize
 from bitq.lowering.pools import adaptive_average_pool, adaptive_max_pool, average_pool, max_pool, mean
 from bitq.lowering.recurrent import RECURRENT
-from bitq.lowering.shapes import Arranged, Padded, pad, rearrange
-from bitq.lowering.standins import Affine, Join, Mean, Minus, Plus, Rearranged, Reshape, Square, Sum, Times
+from bitq.lowering.shapes import Arranged, Padded, arranged, pad, rearrange, torch_order
+from bitq.lowering.standins import (
+    Affine,
+    Curve,
+    Join,
+    Mean,
+    Minus,
+    Most,
+    Plus,
+    Rearranged,
+    Reshape,
+    Square,
+    Sum,
+    Times,
+)
 from bitq.quant.matrix import QuantizedWeight
 
 Lowering = Callable[[Builder, fx.Node, Any], Value | Lazy]
 
 
-def linear(builder: Builder, node: fx.Node, module: nn.Linear) -> Value:
-    """A dense layer; columns follow the channels-last order of a flattened input."""
+def linear(builder: Builder, node: fx.Node, module: nn.Linear) -> Value | Lazy:
+    """A dense layer; columns follow the channels-last order of a flattened input.
+
+    On more than a vector it is a convolution over one place whose channels are the last axis.
+    """
     layer, value = str(node.target), builder.raw(source(node))
     weight = builder.weight(layer)
     codes = weight.codes
@@ -37,8 +54,9 @@ def linear(builder: Builder, node: fx.Node, module: nn.Linear) -> Value:
         x, codes = value.x, np.empty_like(codes)
         codes[:, value.index] = weight.codes
         return _dense(layer, x, codes, weight, module)
+    if len(builder.seen(node).shape) > 1:
+        return _at_every_place(builder, node, module, weight)
     x = builder.stored(source(node))
-    require(len(x.shape) == 1, layer, f"a dense layer reads a vector, got {x.shape}; put nn.Flatten before it")
     if x.flat_from is not None and len(x.flat_from) > 1:
         codes = np.moveaxis(codes.reshape(len(codes), *x.flat_from), 1, -1).reshape(len(codes), -1)
     return _dense(layer, x, codes, weight, module)
@@ -48,6 +66,17 @@ def _dense(layer: str, x: Stored, codes: NDArray[np.int8], weight: QuantizedWeig
     out = (module.out_features,)
     gain = np.broadcast_to(weight.scale * x.type.scale, out)
     return Pending(layer, x, np.ascontiguousarray(codes), weight, gain, _bias(module), out, out)
+
+
+def _at_every_place(builder: Builder, node: fx.Node, module: nn.Linear, weight: QuantizedWeight) -> Lazy:
+    layer, value = str(node.target), arranged(builder, node)
+    x = replace(value, index=np.moveaxis(value.index, -1, 0)).settle(builder)
+    shape = (module.out_features, *x.shape[1:])
+    gain = np.broadcast_to(weight.scale * x.type.scale, shape[:1])
+    codes = np.ascontiguousarray(weight.codes[:, None, None, :])
+    made = Pending(layer, x, codes, weight, gain, _bias(module), channels_last(shape), shape, (1, 1))
+    y = builder.cast(layer, made, builder.activation(builder.seen(node), ()))
+    return Arranged(layer, y, np.moveaxis(torch_order(y), 0, -1))
 
 
 def convolution(builder: Builder, node: fx.Node, module: nn.Conv1d | nn.Conv2d) -> Value:
@@ -108,7 +137,7 @@ MODULES: dict[type[nn.Module], Lowering] = {
     nn.Hardsigmoid: hard_sigmoid,
     nn.Hardswish: hard_swish,
     **dict.fromkeys((nn.Sigmoid, nn.Tanh, nn.SiLU, nn.GELU, nn.Softplus, nn.Softsign, nn.LogSigmoid), table),
-    **dict.fromkeys((nn.ELU, nn.CELU, nn.SELU, nn.Mish), table),
+    **dict.fromkeys((nn.ELU, nn.CELU, nn.SELU, nn.Mish, Curve), table),
     **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d), max_pool),
     **dict.fromkeys((nn.AvgPool1d, nn.AvgPool2d), average_pool),
     **dict.fromkeys((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d), adaptive_average_pool),
@@ -116,7 +145,7 @@ MODULES: dict[type[nn.Module], Lowering] = {
     **dict.fromkeys((nn.ZeroPad1d, nn.ZeroPad2d, nn.ConstantPad1d, nn.ConstantPad2d), pad),
     **dict.fromkeys((nn.Flatten, nn.Unflatten, nn.ChannelShuffle), rearrange),
     **dict.fromkeys((Reshape, Rearranged), rearrange),
-    **dict.fromkeys((Mean, Sum), mean),
+    **dict.fromkeys((Mean, Sum, Most), mean),
     **dict.fromkeys((Plus, Minus), plus),
     Times: times,
     Affine: affine,
@@ -126,31 +155,9 @@ MODULES: dict[type[nn.Module], Lowering] = {
     Quantize: quantize,
     **RECURRENT,
     **dict.fromkeys((nn.Softmax, nn.LogSoftmax), softmax),
-    **dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity), nothing),
+    **dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout), nothing),
+    nn.Identity: nothing,
 }
-
-_NORM = "nn.BatchNorm1d or nn.BatchNorm2d, which costs nothing on the chip"
-_WIDER = "nn.Linear to the wanted size and a view"
-_MEMORY = "nn.GRU, or nn.Conv1d with dilation"
-INSTEAD: dict[type[nn.Module], str] = {
-    **dict.fromkeys((nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.InstanceNorm1d, nn.InstanceNorm2d), _NORM),
-    nn.LocalResponseNorm: _NORM,
-    **dict.fromkeys((nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Upsample, nn.UpsamplingNearest2d), _WIDER),
-    **dict.fromkeys((nn.PixelShuffle, nn.PixelUnshuffle), "nn.Conv2d with a stride, or nn.ChannelShuffle"),
-    **dict.fromkeys((nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerEncoder), _MEMORY),
-    **dict.fromkeys((nn.LSTMCell, nn.GRUCell, nn.RNNCell), "the layer over the whole sequence, such as nn.GRU"),
-    nn.Conv3d: "nn.Conv2d with the frames as channels",
-    nn.BatchNorm3d: "nn.BatchNorm2d",
-    **dict.fromkeys((nn.LPPool1d, nn.LPPool2d, nn.FractionalMaxPool2d), "nn.AvgPool or nn.MaxPool"),
-    **dict.fromkeys(
-        (nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReplicationPad1d, nn.ReplicationPad2d), "zero padding"
-    ),
-    **dict.fromkeys((nn.Threshold, nn.Hardshrink, nn.Softshrink, nn.Tanhshrink), "nn.ReLU or nn.LeakyReLU"),
-    **dict.fromkeys((nn.Softmin, nn.Softmax2d, nn.GLU), "nn.Sigmoid as a gate, or a softmax as the last step"),
-    **dict.fromkeys((nn.Embedding, nn.EmbeddingBag), "numbers as input, one-hot ones for classes"),
-    nn.Bilinear: "nn.Linear of both inputs joined by torch.cat",
-}
-"""What could replace a module that is not covered."""
 
 
 def _conv_padding(module: nn.Conv1d | nn.Conv2d, reach: Pair) -> tuple[Pair, Pair]:

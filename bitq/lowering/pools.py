@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from torch import fx, nn
 
-from bitq.ir.ops import AvgPool, MaxPool, Pair, Reshape
+from bitq.ir.ops import NO_PADDING, AvgPool, MaxPool, Pair, Reshape
 from bitq.lowering.builder import Builder, Lazy, Stored, Value
 from bitq.lowering.common import channels_last, pair, require, source, window
 from bitq.lowering.fixed import Reals, fix
 from bitq.lowering.shapes import Arranged, padded, torch_order
-from bitq.lowering.standins import Mean
+from bitq.lowering.standins import Mean, Most
 
 
 def max_pool(builder: Builder, node: fx.Node, module: nn.MaxPool1d | nn.MaxPool2d) -> Value:
@@ -26,7 +26,7 @@ def max_pool(builder: Builder, node: fx.Node, module: nn.MaxPool1d | nn.MaxPool2
     out = replace(x.type, shape=channels_last(builder.seen(node).shape))
     needed = [(out.shape[i] - 1) * stride[i] + kernel[i] - x.type.shape[i] - pad[i] for i in range(2)]
     padding = ((pad[0], max(pad[0], needed[0])), (pad[1], max(pad[1], needed[1])))
-    return _largest(builder, node, x, kernel, stride, padding)
+    return _largest(builder, node, x, kernel, stride, padding, builder.seen(node).shape)
 
 
 def adaptive_max_pool(builder: Builder, node: fx.Node, module: nn.AdaptiveMaxPool1d | nn.AdaptiveMaxPool2d) -> Value:
@@ -34,7 +34,7 @@ def adaptive_max_pool(builder: Builder, node: fx.Node, module: nn.AdaptiveMaxPoo
     x = builder.stored(source(node))
     require(not module.return_indices, str(node.target), "return_indices=True is not covered; use False")
     kernel, stride = _windows(builder, node, x, module.output_size)
-    return _largest(builder, node, x, kernel, stride, ((0, 0), (0, 0)))
+    return _largest(builder, node, x, kernel, stride, NO_PADDING, builder.seen(node).shape)
 
 
 def average_pool(builder: Builder, node: fx.Node, module: nn.AvgPool1d | nn.AvgPool2d) -> Value:
@@ -61,11 +61,11 @@ def adaptive_average_pool(
 
 
 def mean(builder: Builder, node: fx.Node, module: Mean) -> Value | Lazy:
-    """The mean, or the sum, over places, over channels, or over both."""
+    """The mean, the sum or the maximum over places, over channels, or over both."""
     layer, x = str(node.target), builder.stored(source(node))
     shape, rank = x.shape, len(x.shape) + 1
     dims = sorted(dim % rank for dim in module.dim) or list(range(1, rank))
-    require(dims[0] > 0, layer, f"dim={module.dim} takes the mean over the rows of a batch")
+    require(dims[0] > 0, layer, f"dim={module.dim} takes it over the rows of a batch")
     height, width, channels = x.type.shape if len(x.type.shape) == 3 else (1, 1, x.type.size)
     over = {axis: rank - 2 + axis in dims for axis in range(2)} if rank > 2 else {0: True, 1: True}
     over[0] = over[0] or rank == 3
@@ -78,7 +78,11 @@ def mean(builder: Builder, node: fx.Node, module: Mean) -> Value | Lazy:
         x = _shaped(builder, layer, x, (x.type.shape[1], x.type.shape[2], 1))
         kernel = (1, x.type.shape[1])
     places = (x.type.shape[0] // kernel[0], x.type.shape[1] // kernel[1], x.type.shape[2])
-    out = _average(builder, node, x, kernel, kernel, (places[2], *places[:2]), total=module.total)
+    made = (places[2], *places[:2])
+    if isinstance(module, Most):
+        out = _largest(builder, node, x, kernel, kernel, NO_PADDING, made)
+    else:
+        out = _average(builder, node, x, kernel, kernel, made, total=module.total)
     kept = tuple(1 if axis + 1 in dims else size for axis, size in enumerate(shape))
     out = replace(_shaped(builder, layer, out, channels_last(kept)), shape=kept)
     wanted = builder.seen(node).shape
@@ -96,9 +100,15 @@ def _shaped(builder: Builder, layer: str, x: Stored, shape: tuple[int, ...]) -> 
 
 
 def _largest(
-    builder: Builder, node: fx.Node, x: Stored, kernel: Pair, stride: Pair, padding: tuple[Pair, Pair]
+    builder: Builder,
+    node: fx.Node,
+    x: Stored,
+    kernel: Pair,
+    stride: Pair,
+    padding: tuple[Pair, Pair],
+    shape: tuple[int, ...],
 ) -> Stored:
-    layer, shape = str(node.target), builder.seen(node).shape
+    layer = str(node.target)
     out = replace(x.type, shape=channels_last(shape))
     name = builder.name(layer)
     builder.add(

@@ -14,10 +14,11 @@ from bitq.core.errors import DeployError
 from bitq.ir.cells import CELL_FRACTIONS, CELLS, FRACTIONS, PART, SHIFTS
 from bitq.ir.ops import Dense, Flatten, Recurrent, View
 from bitq.ir.types import INT16, INT32, TensorType, Weights
-from bitq.lowering.builder import Builder, Pending, Stored
+from bitq.lowering.builder import Builder, Lazy, Pending, Stored, Value
 from bitq.lowering.fixed import fix
 from bitq.lowering.recurrence import Recurrence, Where
 from bitq.lowering.sequences import Turn
+from bitq.lowering.shapes import rearrange
 from bitq.quant.matrix import QuantizedWeight
 
 _MARGIN = 1.25  # room above the largest part that calibration saw
@@ -89,11 +90,14 @@ def _step(builder: Builder, where: Where, whole: Recurrent) -> Stored:
     return Stored(name, out, out.shape)
 
 
-def turned(builder: Builder, node: fx.Node, module: Turn) -> Stored | Pending:
+def turned(builder: Builder, node: fx.Node, module: Turn) -> Value | Lazy:
     """A dense layer at each step of a sequence, the sequence as a vector, step by step, or the input itself."""
     source = node.args[0]
     assert isinstance(source, fx.Node)
-    layer, x, shape, inner = module.path, builder.stored(source), builder.seen(node).shape, module.inner
+    layer, inner = module.path, module.inner
+    if isinstance(inner, nn.Identity):
+        return rearrange(builder, node, module)
+    x, shape = builder.stored(source), builder.seen(node).shape
     if isinstance(inner, nn.Linear):
         weight = builder.weight(layer)
         gain = np.broadcast_to(weight.scale * x.type.scale, (inner.out_features,))
@@ -101,13 +105,6 @@ def turned(builder: Builder, node: fx.Node, module: Turn) -> Stored | Pending:
         offset = np.zeros(inner.out_features) if bias is None else bias.detach().double().numpy()
         out_shape = (1, shape[1], shape[0])
         return Pending(layer, x, weight.codes[:, None, None, :], weight, gain, offset, out_shape, shape, (1, 1))
-    if isinstance(inner, nn.Identity):
-        if x.type.shape != (1, *x.shape):
-            raise DeployError(
-                f"'{layer}' cannot be lowered: it is read as (batch, time, channels); say so in its InputSpec with "
-                "channels_last=True."
-            )
-        return replace(x, shape=shape)
     if shape != (x.type.size,):
         raise DeployError(f"layer '{layer}' cannot be lowered: it gives {shape} per sample; use torch.flatten(x, 1).")
     name = builder.name(layer)
@@ -116,7 +113,7 @@ def turned(builder: Builder, node: fx.Node, module: Turn) -> Stored | Pending:
     return Stored(name, out, shape)
 
 
-RECURRENT: dict[type[nn.Module], Callable[[Builder, fx.Node, Any], Stored | Pending]] = {
+RECURRENT: dict[type[nn.Module], Callable[[Builder, fx.Node, Any], Value | Lazy]] = {
     Recurrence: recurrence,
     Turn: turned,
 }

@@ -24,6 +24,8 @@ Order = tuple[int, ...]
 _PLAIN, _BATCH_FIRST, _TIME_FIRST = (0, 1, 2), (0, 2, 1), (2, 0, 1)
 _PERMUTES = (torch.permute, "permute")
 _SWAPS = (torch.transpose, torch.swapaxes, torch.swapdims, "transpose", "swapaxes", "swapdims")
+_ZEROS = (torch.zeros, torch.zeros_like, "new_zeros")
+_SAME = ("requires_grad_", "type_as", "expand", "repeat")
 _ALL = slice(None, None, None)
 _POINTWISE = (
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.Sigmoid, nn.Tanh, nn.SiLU),
@@ -130,13 +132,24 @@ class _Pass:
     def _take_apart(self, node: fx.Node, owner: nn.RNNBase) -> None:
         path = str(node.target)
         _require(len(node.args) > 0, path, "pass its input by position")
-        _require(not any(value is not None for value in _rest(node)), path, "its first state must be zero; pass none")
+        _require(all(self._is_zero(value) for value in _rest(node)), path, "its first state must be zero; pass none")
         _require(not owner.proj_size, path, f"proj_size={owner.proj_size} is not covered; use 0")
         x, layers = self._sequence(node, owner), list[_Layer]()
         for number in range(owner.num_layers):
             layers.append(_Layer(owner, path, number, x))
             x = self._outputs(node, layers[-1], None)
         self._states[node] = _States(tuple(layers), x)
+
+    def _is_zero(self, state: Any) -> bool:
+        """Whether a first state is zero: none, torch.zeros of any shape and place, or an LSTM's two of them."""
+        if isinstance(state, list | tuple):
+            return all(self._is_zero(part) for part in state)
+        if not isinstance(state, fx.Node):
+            return state is None
+        same = state.target in _SAME
+        if state.op == "call_module":
+            same = isinstance(self._traced.get_submodule(str(state.target)), nn.Identity)
+        return state.target in _ZEROS or (same and self._is_zero(_first(state)))
 
     def _sequence(self, node: fx.Node, owner: nn.RNNBase) -> fx.Node:
         """Return what a recurrent module reads as ``(batch, channels, time)``."""
@@ -200,7 +213,7 @@ class _Pass:
                 joined = self._insert(node, node.name, Join(view.order[module.dim]), *nodes)
                 self._views[node] = _View(joined, view.order)
             case Mean() if not module.keepdim:
-                mean = Mean([view.order[dim] for dim in module.dim])
+                mean = type(module)([view.order[dim] for dim in module.dim])
                 node.replace_all_uses_with(self._insert(node, node.name, mean, view.node))
             case nn.Linear() if view.order == _BATCH_FIRST:
                 dense = self._insert(node, node.name, Turn(module, str(node.target)), view.node)

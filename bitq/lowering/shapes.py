@@ -51,6 +51,8 @@ class Arranged(Lazy):
         require(1 <= len(shape) <= 3, self.layer, f"it gives {shape} per sample; one to three dimensions are covered")
         if shape == x.shape and np.array_equal(self.index, torch_order(x)):
             return x
+        what = "it repeats elements; let what reads them have fewer channels, or nn.Linear widen them"
+        require(self.index.size <= x.type.size, self.layer, what)
         wanted = channels_last(shape)
         flat = (self.index if len(shape) == 1 else np.moveaxis(self.index, 0, -1)).ravel()
         name = builder.name(self.layer)
@@ -97,17 +99,23 @@ class Padded(Lazy):
 
 def rearrange(builder: Builder, node: fx.Node, module: nn.Module) -> Value | Lazy:
     """Anything that torch itself can do to an array of places: views, slices, transposes."""
-    layer, first = str(node.target), source(node)
-    value = builder.raw(first)
+    layer, value = str(node.target), builder.raw(source(node))
     if (
         isinstance(value, Pending)
         and (cut := _cut(value, _moved(module, _torch_places(value.shape), layer))) is not None
     ):
         return cut
-    if not isinstance(value, Arranged):
-        x = builder.stored(first)
-        value = Arranged(layer, x, torch_order(x))
+    value = arranged(builder, node)
     return Arranged(layer, value.x, _moved(module, value.index, layer))
+
+
+def arranged(builder: Builder, node: fx.Node) -> Arranged:
+    """Return what a call reads as places of a stored value."""
+    value = builder.raw(source(node))
+    if isinstance(value, Arranged):
+        return value
+    x = builder.stored(source(node))
+    return Arranged(str(node.target), x, torch_order(x))
 
 
 def pad(builder: Builder, node: fx.Node, module: Any) -> Value | Lazy:

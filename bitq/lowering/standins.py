@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -66,6 +66,23 @@ class Square(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the square."""
         return x.square()
+
+
+class Curve(nn.Module):
+    """A function of one value that has no module.
+
+    Args:
+        function: of a tensor and the arguments.
+        args: numbers.
+    """
+
+    def __init__(self, function: Callable[..., Tensor], *args: float) -> None:
+        super().__init__()
+        self.function, self.args = function, args
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return its values."""
+        return self.function(x, *self.args)
 
 
 class Affine(nn.Module):
@@ -136,3 +153,11 @@ class Sum(Mean):
     def forward(self, x: Tensor) -> Tensor:
         """Return the sum over the dimensions."""
         return x.sum(self.dim, keepdim=self.keepdim)
+
+
+class Most(Mean):
+    """``x.amax(dim)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the largest value over the dimensions."""
+        return x.amax(self.dim, keepdim=self.keepdim)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,8 +14,10 @@ from torch import Tensor, fx, nn
 
 from bitq.core.errors import DeployError
 from bitq.ir.types import TensorType
-from bitq.lowering.calls import as_modules, as_views
+from bitq.lowering.calls import as_modules, as_views, drop_last
 from bitq.lowering.sequences import as_recurrences
+
+_NOT_THEIRS = tuple(str(folder) for folder in (Path(torch.__file__).parent, Path(__file__).parent))
 
 
 @dataclass(frozen=True)
@@ -42,27 +47,68 @@ class _Tracer(fx.Tracer):
         return isinstance(m, Whole) or super().is_leaf_module(m, module_qualified_name)
 
 
-def trace(model: nn.Module) -> fx.GraphModule:
+def trace(model: nn.Module, rows: Tensor | None = None) -> fx.GraphModule:
     """Trace a module with every ``torch.nn`` layer as one call, and functions as the layers that they stand for.
 
+    Args:
+        model: any module of one input.
+        rows: real inputs ``(n, *shape)``, on which both have to give the same.
+
     Raises:
-        DeployError: the forward pass depends on values and cannot be traced; says where.
+        DeployError: the forward pass depends on values and cannot be traced, and says where; or call by call it
+            gives something else.
     """
     try:
         tracer = _Tracer()
         traced = fx.GraphModule(model, tracer.trace(model.eval()))
     except Exception as error:
         raise DeployError(
-            f"{type(model).__name__} cannot be traced: {error}. Its forward pass may call layers and tensor "
-            "functions, but not branch or assert on values and shapes."
+            f"{type(model).__name__} cannot be traced{_place(error)}: {error}. Its forward pass may call layers and "
+            "tensor functions, but not branch or assert on values and shapes, or assign to a part of a tensor."
         ) from error
     inputs = [node.name for node in traced.graph.nodes if node.op == "placeholder" and node.users]
     if len(inputs) != 1:
         raise DeployError(f"{type(model).__name__} reads {len(inputs)} inputs ({', '.join(inputs)}); one is covered.")
     as_modules(traced)
+    if rows is not None and len(rows):
+        _hold(model, traced, rows)
+    drop_last(traced)
     as_recurrences(traced)
     as_views(traced)
     return traced
+
+
+def _place(error: Exception) -> str:
+    """Return where in somebody's own code an error comes from."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_NOT_THEIRS)]
+    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+
+
+@torch.no_grad()
+def _hold(model: nn.Module, traced: fx.GraphModule, rows: Tensor) -> None:
+    """Refuse a network whose calls, one after the other, do not give what it gives.
+
+    Raises:
+        DeployError: they do not.
+    """
+    try:
+        both = zip(*(_tensors(network(rows.clone())) for network in (model, traced)), strict=True)
+        alike = all(torch.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True) for a, b in both)
+    except (RuntimeError, IndexError, ValueError):
+        return  # what is not covered is refused by its name, and `observe` says what cannot be run
+    if not alike:
+        raise DeployError(
+            f"{type(model).__name__} gives something else when its calls are taken one by one: it changes a value in "
+            "place that it reads by another name, too. Write y = y + 1 for y += 1, and torch.relu(y) for y.relu_()."
+        )
+
+
+def _tensors(result: Any) -> list[Tensor]:
+    """Return every tensor in what a network gives."""
+    values = result.values() if isinstance(result, dict) else result
+    if isinstance(values, Tensor):
+        return [values]
+    return [tensor for value in values for tensor in _tensors(value)] if isinstance(values, Iterable) else []
 
 
 @torch.no_grad()

@@ -25,9 +25,10 @@ def resolve(policy: Policy, model: nn.Module) -> dict[str, Codebook]:
         model: the plain model.
 
     Raises:
-        ConfigError: a pattern matches no matrix, or a codebook is unknown.
+        ConfigError: a pattern matches no matrix, a codebook is unknown, or two layers share a matrix.
     """
     matrices = matrix_names(model)
+    _refuse_tied(model)
     rules = [(_placed(pattern, matrices), book) for pattern, book in policy.items()]
     for pattern, book in rules:
         if book != "float" and book not in CODEBOOKS:
@@ -41,6 +42,17 @@ def resolve(policy: Policy, model: nn.Module) -> dict[str, Codebook]:
 def matrix_names(model: nn.Module) -> list[str]:
     """Return the names of all parameters of two or more dimensions."""
     return [name for name, parameter in model.named_parameters() if parameter.dim() >= 2]
+
+
+def _refuse_tied(model: nn.Module) -> None:
+    names: dict[int, str] = {}
+    for path, module in model.named_modules():
+        for name, parameter in module.named_parameters(path, recurse=False):
+            if parameter.dim() >= 2 and names.setdefault(id(parameter), name) != name:
+                raise ConfigError(
+                    f"policy: {name} is the same parameter as {names[id(parameter)]}; call one layer twice to share "
+                    "its weight."
+                )
 
 
 def _placed(pattern: str, matrices: list[str]) -> str:
