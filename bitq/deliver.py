@@ -38,7 +38,7 @@ class Delivered:
 
     Attributes:
         variant: its name.
-        parameter_bytes: every const object of ``model.c``.
+        parameter_bytes: see `bitq.codegen.emit.parameter_bytes`.
         host_samples: rows of the test split that the host's C was run on.
         host_mismatches: rows where any score or the winner differed from the reference.
         measurement: sizes and exactness on the target.

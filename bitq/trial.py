@@ -130,7 +130,7 @@ def predict_costs(config: ExperimentConfig, data: Dataset, variant: str, names: 
     """
     own = config.of(variant)
     graph = _untrained(own, data, config.variants[variant].policy)
-    costs: dict[str, float] = {"parameter_bytes": parameter_bytes(graph, config.target.optimize)}
+    costs: dict[str, float] = {"parameter_bytes": parameter_bytes(graph)}
     if set(names) - set(costs):
         costs |= _measured(graph, data, config.target)
     return costs
@@ -168,7 +168,7 @@ def measure_sensitivities(data: Dataset, job: SensitivityJob) -> Sensitivities:
     fit(model, data, config.train, seed, on_test=False, on_epoch=lambda epoch, log: report((epoch, log)))
     start = _loss(copy.deepcopy(model), data)
     lowest = dict.fromkeys(job.matrices, FOR_BITS[min(job.bits)])
-    least = parameter_bytes(_untrained(config, data, lowest), config.target.optimize)
+    least = parameter_bytes(_untrained(config, data, lowest))
     losses: dict[str, dict[int, float]] = {}
     sizes: dict[str, dict[int, int]] = {}
     for matrix in job.matrices:
@@ -177,7 +177,7 @@ def measure_sensitivities(data: Dataset, job: SensitivityJob) -> Sensitivities:
             rounded = Quantizer(copy.deepcopy(model), {matrix: FOR_BITS[bits]}, named_method("ptq")).finish().model
             losses[matrix][bits] = _loss(rounded, data) - start
             graph = _untrained(config, data, {**lowest, matrix: FOR_BITS[bits]})
-            sizes[matrix][bits] = parameter_bytes(graph, config.target.optimize) - least
+            sizes[matrix][bits] = parameter_bytes(graph) - least
     return Sensitivities(losses, sizes, least)
 
 
@@ -187,7 +187,10 @@ def with_trial(config: ExperimentConfig, variant: VariantConfig) -> ExperimentCo
 
 
 def _untrained(config: ExperimentConfig, data: Dataset, policy: dict[str, str]) -> Graph:
-    quantized = Quantizer(build_model(config, data, 0), policy, named_method("ptq")).finish()
+    """Return a network with as many scales, and so multipliers, as a trained one has: the method's, and the norms'."""
+    method = replace(named_method("ptq"), scale=config.quant.scale)
+    quantized = Quantizer(build_model(config, data, 0), policy, method).finish()
+    reestimate_batch_norm(quantized.model, to_float(data.train.x[:FEW], data.input))
     return lowered(data, quantized, "untrained", FEW)
 
 

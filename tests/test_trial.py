@@ -16,6 +16,7 @@ from bitq.trial import (
     run_trial,
     with_trial,
 )
+from tests.data_sets import blobs
 
 MATRICES = ("fc1.weight", "head.weight")
 
@@ -70,10 +71,22 @@ def test_predicted_costs_are_those_of_the_trained_network(config, data, tmp_path
     costs = predict_costs(one, data, "trial", ["flash_bytes", "ram_bytes", "instructions"])
     graph = run_job(data, Job(one, "trial", 0, tmp_path)).graph
     measured = run_delivery(data, Delivery("trial", graph, tmp_path / "deploy", config.target)).measurement
-    assert costs["parameter_bytes"] == parameter_bytes(graph, config.target.optimize)
+    assert costs["parameter_bytes"] == parameter_bytes(graph)
     assert costs["flash_bytes"] == pytest.approx(measured.flash_bytes, rel=0.12)
     assert costs["ram_bytes"] == pytest.approx(measured.ram_bytes, rel=0.12)
     assert costs["instructions"] == pytest.approx(measured.instructions, rel=0.12)
+
+
+@pytest.mark.parametrize(("scale", "model"), [("tensor", "gesture"), ("gate", "gesture"), ("tensor", "cnn1d")])
+def test_predicted_bytes_count_the_scales_that_the_method_trains(scale, model, tmp_path):
+    from bitq.codegen.emit import parameter_bytes
+    from bitq.experiment import Job, run_job
+
+    windows = blobs(64, shape=(3, 20))
+    config = compose(["experiment=digits", f"model={model}", f"quant.scale={scale}", "train.epochs=1"])
+    one = with_trial(config, VariantConfig({"*": "bipolar"}))
+    graph = run_job(windows, Job(one, "trial", 0, tmp_path)).graph
+    assert predict_costs(one, windows, "trial", [])["parameter_bytes"] == parameter_bytes(graph)
 
 
 def test_more_bits_round_better_and_cost_what_they_cost(config, data):

@@ -27,12 +27,14 @@ class Project:
         storage: where the values live.
         layers: the operations in C, in order.
         files: content by name, sorted by name.
+        parameter_bytes: see `parameter_bytes`.
         streaming: the streaming functions, where they were asked for.
     """
 
     storage: Storage
     layers: tuple[Layer, ...]
     files: dict[str, str]
+    parameter_bytes: int
     streaming: Streaming | None = None
 
     @property
@@ -68,12 +70,16 @@ def emit(graph: Graph, optimize: str = "size", hop: int | None = None) -> Projec
         "model.c": _model_c(storage, printed, streamed),
         "model.h": _model_h(storage, streamed),
     }
-    return Project(storage, printed, dict(sorted(files.items())), streamed)
+    return Project(storage, printed, dict(sorted(files.items())), parameter_bytes(graph), streamed)
 
 
-def parameter_bytes(graph: Graph, optimize: str = "size") -> int:
-    """Return the exact bytes of every const object of ``model.c`` on a core with 32-bit pointers."""
-    return sum(layer.flash_bytes for layer in layers(store(graph, optimize)))
+def parameter_bytes(graph: Graph) -> int:
+    """Return the exact bytes of every const object of ``model.c`` on a core with 32-bit pointers.
+
+    Counted in the form ``size``, which holds every weight as data; so a layer weighs the same where another form
+    prints it as instructions.
+    """
+    return sum(layer.flash_bytes for layer in layers(store(graph)))
 
 
 def runtime_text(name: str) -> str:

@@ -113,7 +113,8 @@ class Manifest:
 
     Attributes:
         arena_bytes: static RAM of the model.
-        parameter_bytes: every const object of ``model.c`` on a core with 32-bit pointers.
+        parameter_bytes: see `bitq.codegen.emit.parameter_bytes`: every constant, weights that are printed as
+            instructions included.
         sources: every C file of the folder, headers included.
     """
 
@@ -165,7 +166,7 @@ def manifest_of(project: Project, info: DeployInfo, sources: Mapping[str, str]) 
         units=info.units,
         data_license=info.data_license,
         arena_bytes=storage.arena_bytes,
-        parameter_bytes=sum(layer.flash_bytes for layer in project.layers),
+        parameter_bytes=project.parameter_bytes,
         layers=tuple(
             _layer_entry(layer.op, f"{graph.name}_{symbol}", layer.flash_bytes)
             for layer, (_, symbol) in zip(project.layers, symbols(storage), strict=True)

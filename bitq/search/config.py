@@ -80,7 +80,7 @@ class BudgetConfig:
     """What a trial may cost; None is no limit.
 
     Attributes:
-        parameter_bytes: every constant of the generated C.
+        parameter_bytes: every constant of the generated C, as `bitq.codegen.emit.parameter_bytes` counts them.
         flash_bytes, ram_bytes, instructions: of the firmware, as `bitq.device.verify.Measurement` counts them.
     """
 

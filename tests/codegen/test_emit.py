@@ -57,7 +57,8 @@ def test_parameter_bytes_are_the_compiled_sizes_of_every_structure(tmp_path_fact
 
 
 def assert_parameter_bytes(graph, optimize, tmp_path):
-    for name, text in emit(graph, optimize).files.items():
+    project = emit(graph, optimize)
+    for name, text in project.files.items():
         (tmp_path / name).write_text(text)
     # Without optimization: a compiler would keep the only threshold of a small forest in its code.
     flags = ["-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0plus", "-O0", "-g1", "-c", *STRICT]
@@ -65,7 +66,15 @@ def assert_parameter_bytes(graph, optimize, tmp_path):
     with (tmp_path / "model.o").open("rb") as stream:
         symbols = ELFFile(stream).get_section_by_name(".symtab").iter_symbols()
         objects = [s for s in symbols if s["st_info"]["type"] == "STT_OBJECT" and not s.name.endswith("_arena")]
-        assert sum(s["st_size"] for s in objects) == parameter_bytes(graph, optimize)
+        assert sum(s["st_size"] for s in objects) == sum(layer.flash_bytes for layer in project.layers)
+
+
+def test_parameter_bytes_are_the_same_where_weights_become_instructions():
+    graph = sequence_net()
+    projects = {optimize: emit(graph, optimize) for optimize in ("size", "balanced", "speed")}
+    held = {optimize: sum(layer.flash_bytes for layer in project.layers) for optimize, project in projects.items()}
+    assert held["speed"] < held["size"] == parameter_bytes(graph)
+    assert {project.parameter_bytes for project in projects.values()} == {parameter_bytes(graph)}
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))

@@ -4,7 +4,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from torch import nn
 
-from bitq.codegen.emit import emit, parameter_bytes
+from bitq.codegen.emit import emit
 from bitq.device.compiler import STRICT, target_compiler
 from tests.ir.test_stream import Network, lowered
 
@@ -19,14 +19,15 @@ NETWORKS = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_parameter_bytes_are_the_compiled_sizes(name, optimize, tmp_path):
     graph = lowered(NETWORKS[name])
-    for file, text in emit(graph, optimize).files.items():
+    project = emit(graph, optimize)
+    for file, text in project.files.items():
         (tmp_path / file).write_text(text)
     flags = ["-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0plus", "-Os", "-g1", "-c", *STRICT]
     target_compiler("zig").build(flags, [tmp_path / "model.c"], tmp_path / "model.o")
     with (tmp_path / "model.o").open("rb") as stream:
         symbols = ELFFile(stream).get_section_by_name(".symtab").iter_symbols()
         objects = [s for s in symbols if s["st_info"]["type"] == "STT_OBJECT" and not s.name.endswith("_arena")]
-        assert sum(s["st_size"] for s in objects) == parameter_bytes(graph, optimize)
+        assert sum(s["st_size"] for s in objects) == sum(layer.flash_bytes for layer in project.layers)
 
 
 def test_only_what_a_cell_needs_is_emitted():
