@@ -187,7 +187,7 @@ def with_trial(config: ExperimentConfig, variant: VariantConfig) -> ExperimentCo
 
 
 def _untrained(config: ExperimentConfig, data: Dataset, policy: dict[str, str]) -> Graph:
-    """Return a network with as many scales, and so multipliers, as a trained one has: the method's, and the norms'."""
+    """Return a network with as many multipliers as a trained one: of the method's scales, and of the norms."""
     method = replace(named_method("ptq"), scale=config.quant.scale)
     quantized = Quantizer(build_model(config, data, 0), policy, method).finish()
     reestimate_batch_norm(quantized.model, to_float(data.train.x[:FEW], data.input))
