@@ -243,7 +243,8 @@ def to_experiment(config: DictConfig) -> ExperimentConfig:
     assert isinstance(result, ExperimentConfig)
     if isinstance(result.model, ForestConfig):
         # What conf/config.yaml and the experiments name are networks.
-        result.variants = {kind: VariantConfig(training="trees") for kind in result.model.kinds}
+        kinds = result.model.learning(getattr(result.data, "task", "classification"))
+        result.variants = {kind: VariantConfig(training="trees") for kind in kinds}
     else:
         result.variants = {str(name): _to_variant(str(name), config.variants[name]) for name in config.variants}
     validate(result)

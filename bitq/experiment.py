@@ -20,6 +20,7 @@ from torch.nn.parameter import UninitializedParameter
 from bitq.config import ExperimentConfig, VariantConfig, named_method
 from bitq.core import files
 from bitq.core.errors import ConfigError
+from bitq.core.metrics import merit
 from bitq.core.processes import report
 from bitq.data.dataset import Dataset, Split, to_chip
 from bitq.ir.graph import Graph
@@ -28,7 +29,7 @@ from bitq.lowering.lower import lower
 from bitq.nn.config import MODELS
 from bitq.quant.config import MethodConfig
 from bitq.quant.quantizer import QuantizedModel, Quantizer
-from bitq.sim.simulate import evaluate
+from bitq.sim.simulate import evaluate, simulate
 from bitq.train.checkpoint import load_weights
 from bitq.train.fit import EpochLog, Fitted, fit
 from bitq.train.inference import to_float
@@ -222,7 +223,7 @@ def graph_answers(graph: Graph, x: NDArray[np.int8], data: Dataset) -> NDArray[A
     found = evaluate(graph, to_chip(x))
     if data.task == "classification":
         return found.winners
-    real = found.scores * graph.types()[graph.outputs[0]].scale
+    real = simulate(graph).real(torch.from_numpy(found.scores)).numpy()
     return real if data.task == "regression" else real[:, 0]
 
 
@@ -315,8 +316,8 @@ def _grown(data: Dataset, job: Job, config: ForestConfig) -> Trained:
         data,
         name=f"{job.config.experiment}_{job.variant}"[:31],
         seed=job.seed,
-        metric=metric,
-        on_candidate=lambda done, total, best: report((done, total)),
+        merit=lambda truth, said: merit(data.metric, metric(truth, said)),
+        on_candidate=lambda done, total: report((done, total)),
     )
 
     def score(split: Split) -> float:

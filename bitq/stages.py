@@ -35,14 +35,16 @@ def announce(config: ExperimentConfig, data: Dataset) -> None:
         say(f"Note: {note}")
     if config.search is not None:
         return
+    what = f"{', '.join(config.variants)} with {_several(config.repeats, 'seed')}"
     if isinstance(config.model, ForestConfig):
-        say(f"{', '.join(config.variants)} with {config.repeats} seeds, {config.model.budget_bytes:,} bytes at most.")
+        say(f"{what}, {config.model.budget_bytes:,} bytes at most.")
         return
     trainings = sum(variant.training != "ptq" for variant in config.variants.values()) * config.repeats
-    say(
-        f"{', '.join(config.variants)} with {config.repeats} seeds: {trainings} trainings "
-        f"of {config.train.epochs} epochs."
-    )
+    say(f"{what}: {_several(trainings, 'training')} of {_several(config.train.epochs, 'epoch')}.")
+
+
+def _several(count: int, thing: str) -> str:
+    return f"{count} {thing}" + ("" if count == 1 else "s")
 
 
 def failures(delivered: dict[str, Delivered]) -> list[str]:
@@ -79,7 +81,8 @@ def train(config: ExperimentConfig, data: Dataset, folder: Path) -> Runs:
     after = [job for job in jobs if needs_float_twin(job)]
     first = [job for job in jobs if job not in after]
     found: dict[str, dict[int, Trained]] = defaultdict(dict)
-    with ProgressBars("training", jobs=len(jobs)) as progress:
+    unit = "sizes" if isinstance(config.model, ForestConfig) else "epochs"
+    with ProgressBars("training", jobs=len(jobs), unit=unit) as progress:
         for batch in (first, after):
             labels = [f"{job.variant} seed {job.seed}" for job in batch]
             for trained in _all(run_job, data, batch, config, labels, progress, config.train.epochs):

@@ -1,4 +1,8 @@
-"""Small made-up tasks, one of each kind."""
+"""Small made-up tasks, one of each kind, and files that hold some."""
+
+import gzip
+import struct
+from pathlib import Path
 
 import numpy as np
 
@@ -51,3 +55,23 @@ def waves(rows: int = 300) -> Dataset:
     parts = (split(rows, 0), split(80, 20), split(80, 20))
     names, spec = ("normal", "anomaly"), InputSpec((2, 12), 1 / 40, 0)
     return Dataset("waves", "builtin", "none", True, names, spec, (), *parts, "auc", (1.0, 1.0), task="anomaly")
+
+
+def saved(folder: Path, data: Dataset) -> str:
+    """Write a dataset as an ``.npz`` and return the override that names it."""
+    path = folder / "data.npz"
+    parts = {"train": data.train, "val": data.val, "test": data.test}
+    np.savez(path, **{f"x_{k}": s.x for k, s in parts.items()}, **{f"y_{k}": s.y for k, s in parts.items()})
+    return f"data.path={path}"
+
+
+def write_mnist(root: Path) -> None:
+    """Write files of MNIST's form; all pixels of a row hold its number modulo 256, images plain, labels gzipped."""
+    (root / "mnist").mkdir()
+    for part, rows in (("train", 60_000), ("t10k", 10_000)):
+        images = np.repeat(np.arange(rows, dtype=np.uint32).astype(np.uint8), 784)
+        labels = (np.arange(rows) % 10).astype(np.uint8)
+        head = struct.pack(">4B3I", 0, 0, 8, 3, rows, 28, 28)
+        (root / f"mnist/{part}-images-idx3-ubyte").write_bytes(head + images.tobytes())
+        content = struct.pack(">4BI", 0, 0, 8, 1, rows) + labels.tobytes()
+        (root / f"mnist/{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(content, 1))

@@ -22,9 +22,24 @@ def written(metric: str, value: float, decimals: int = 2) -> str:
     """Return a value without its unit: shares in % with two decimals, errors with four digits."""
     if not math.isfinite(value):
         return "n/a"
-    return f"{value:.4g}" if metric in ERRORS else f"{100 * value:.{decimals}f}"
+    if metric not in ERRORS:
+        return f"{100 * value:.{decimals}f}"
+    return f"{value:,.{_decimals(value)}f}" if value == 0 or abs(value) >= 1e-4 else f"{value:.4g}"
+
+
+def with_spread(metric: str, mean: float, std: float) -> str:
+    """Return a mean and its standard deviation with as many decimals, as in ``1.474 ± 0.005``."""
+    shown = written(metric, mean)
+    if metric not in ERRORS or not math.isfinite(mean) or "e" in shown:
+        return f"{shown} ± {written(metric, std)}"
+    return f"{shown} ± {std:,.{_decimals(mean)}f}"
 
 
 def with_unit(metric: str, value: float, decimals: int = 2) -> str:
     """Return a value with its unit, as in ``97.31 %``."""
-    return f"{written(metric, value, decimals)} {unit(metric)}".strip()
+    return f"{written(metric, value, decimals)} {unit(metric) if math.isfinite(value) else ''}".strip()
+
+
+def _decimals(value: float) -> int:
+    """Return the decimals that four digits of a number take."""
+    return max(0, 3 - math.floor(math.log10(abs(value)))) if value else 0

@@ -121,8 +121,8 @@ class ArraysConfig:
 
     Attributes:
         path: the file; a relative path starts at the working folder.
-        task: ``classification``; ``regression`` of real targets; ``anomaly``: an autoencoder learns the rows of the
-            label ``normal``, and its reconstruction error has to tell all others from them.
+        task: ``classification``; ``regression`` of real targets; ``anomaly``: an autoencoder, or a forest, learns the
+            rows of the label ``normal``, and its score has to tell all others from them.
         normal: the label of normal rows, for ``anomaly``; what is labelled otherwise is none.
         metric: what selection and reports use; ``auto`` is accuracy, mae of a regression, auc of anomalies.
         class_weights: ``balanced`` weighs classes in the loss by inverse frequency.

@@ -86,7 +86,7 @@ class Dataset:
         notes: lines for the screen and the report (what was simulated, left out, limited).
         rate_hz, channels, units: the sensor, where there is one.
         task: ``classification``; ``regression`` of real targets; or ``anomaly``, the detection of rows labelled 1 by
-            the reconstruction error of an autoencoder that trains on rows labelled 0 alone.
+            a score, larger for what is less normal, of a model that trains on rows labelled 0 alone.
     """
 
     name: str
@@ -131,7 +131,7 @@ class Dataset:
             )
         only_normal = self.task == "anomaly" and name == "train"
         if only_normal and split.y.any():
-            raise DataError(f"data {self.name}: the train split holds anomalies; an autoencoder learns normal rows.")
+            raise DataError(f"data {self.name}: the train split holds anomalies; only normal rows are learnt from.")
         if not only_normal and len(np.unique(split.y)) < 2:
             raise DataError(f"data {self.name}: the {name} split holds a single class.")
 

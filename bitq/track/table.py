@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bitq.core.metrics import unit, written
+from bitq.core.metrics import ERRORS, unit, with_spread, written
 from bitq.track.result import RunResult, TargetResult, VariantResult
 from bitq.track.tracker import Link
 
@@ -42,7 +42,9 @@ def cells(name: str, result: VariantResult, target: TargetResult | None = None) 
     shown = partial(written, result.metric.name)
     return (
         name,
-        f"{shown(result.metric.mean)} ± {shown(result.metric.std)}",
+        with_spread(result.metric.name, result.metric.mean, result.metric.std)
+        if len(result.metric.per_seed) > 1
+        else shown(result.metric.mean),
         shown(result.metric.worst),
         "n/a"
         if result.kind == "float"
@@ -114,9 +116,11 @@ def _targets(variant: VariantResult) -> list[tuple[str, TargetResult | None]]:
 
 def _remarks(result: RunResult) -> list[str]:
     names = sorted({variant.metric.name for variant in result.variants.values()})
-    seeds = f"{len(result.seeds)} seed" + ("" if len(result.seeds) == 1 else "s")
     head = headings(result.variants.values())[1].capitalize()
-    lines = [f"{head}: {', '.join(names)} as mean ± standard deviation over {seeds}."] if names else []
+    seeds = len(result.seeds)
+    how = f"as mean ± standard deviation over {seeds} seeds" if seeds > 1 else "of a single seed"
+    less = "; in units of the target, less is better" if ERRORS & set(names) else ""
+    lines = [f"{head}: {', '.join(names)} {how}{less}."] if names else []
     targets = {
         f"{name}: {target.compiler} {target.flags}{_executed(target)}"
         for variant in result.variants.values()

@@ -8,8 +8,15 @@ from bitq.core.errors import ConfigError, nearest
 from bitq.core.fields import choice, number
 from bitq.nn.config import MODELS
 
-KINDS = ("tree", "forest", "soft", "boosting")
+KINDS = {
+    "classification": ("tree", "forest", "soft", "boosting"),
+    "regression": ("tree", "forest", "boosting"),
+    "anomaly": ("isolation",),
+}
+"""Kinds of trees that learn each task."""
+
 FEATURES = ("auto", "raw", "statistics")
+_EVERY_KIND = tuple(dict.fromkeys(kind for kinds in KINDS.values() for kind in kinds))
 STATISTICS = ("mean", "std", "rms", "min", "max", "range", "crossings", "difference")
 
 
@@ -18,10 +25,12 @@ class ForestConfig:
     """Trees in place of a network; number and depth of the trees follow from a byte budget.
 
     Attributes:
-        kinds: what is trained and compared, each a variant of its name: one ``tree``; a ``forest`` whose trees each
-            vote for a class; ``soft``, one whose leaves hold the shares of the classes; ``boosting``.
-        budget_bytes: nodes and leaves of all trees as tables. Of all depths, each with as many trees as fit, the best
-            on validation wins.
+        kinds: what is trained and compared, each a variant of its name, as far as it learns the task of the data:
+            one ``tree``; a ``forest`` whose trees each vote for a class, or give a mean that is averaged; ``soft``,
+            one whose leaves hold the shares of the classes; ``boosting``; ``isolation``, a forest that finds
+            anomalies by the fewer comparisons that isolate them.
+        budget_bytes: nodes and leaves of all trees as tables, divided among the targets of a regression. Of all
+            depths, each with as many trees as fit, the best on validation wins.
         max_depth: comparisons from root to leaf, at most.
         max_trees: trees, at most.
         features: ``raw`` input elements, or ``statistics`` of windows of each channel, computed on the chip too;
@@ -29,13 +38,13 @@ class ForestConfig:
         windows: windows of one length that a signal is cut into for its statistics, the last one ending with it; more
             where one would exceed 128 samples.
         statistics: which ones (`bitq.ir.ops.features`).
-        leaf_bits: of the values in the leaves of soft forests and of boosting.
+        leaf_bits: of the values in the leaves of all trees but those that vote.
         learning_rate: of boosting.
         rows: training rows that one tree sees, and validation rows that choose between candidates, at most.
     """
 
     name: str = "forest"
-    kinds: list[str] = field(default_factory=lambda: list(KINDS))
+    kinds: list[str] = field(default_factory=lambda: list(_EVERY_KIND))
     budget_bytes: int = number(2000, 16, 1_000_000, "bytes")
     max_depth: int = number(8, 1, 10)
     max_trees: int = number(500, 1, 10_000)
@@ -48,17 +57,28 @@ class ForestConfig:
 
     def check(self, path: str) -> None:
         """Refuse kinds and statistics that are not known, named twice, or none at all."""
-        _check_names(f"{path}.kinds", self.kinds, KINDS)
+        _check_names(f"{path}.kinds", self.kinds, _EVERY_KIND)
         _check_names(f"{path}.statistics", self.statistics, STATISTICS)
 
+    def learning(self, task: str) -> list[str]:
+        """Return the kinds that learn a task.
+
+        Raises:
+            ConfigError: none of them does.
+        """
+        found = [kind for kind in self.kinds if kind in KINDS[task]]
+        if not found:
+            known = ", ".join(KINDS[task])
+            raise ConfigError(f"model.kinds: {', '.join(self.kinds)} cannot learn a {task}; choose from {known}.")
+        return found
+
     def check_data(self, task: str, shape: tuple[int, ...]) -> None:
-        """Refuse what trees do not learn, and statistics of inputs ``shape`` that have no time axis.
+        """Refuse a task that no kind learns, and statistics of inputs ``shape`` that have no time axis.
 
         Raises:
             ConfigError: names the key, what it got and what to do.
         """
-        if task != "classification":
-            raise ConfigError(f"model: trees classify, this is a {task}; choose a network, for example model=mlp.")
+        self.learning(task)
         if self.features == "statistics" and len(shape) != 2:
             raise ConfigError(
                 f"model.features: statistics need inputs (channels, time), these are {shape}; choose raw or auto."

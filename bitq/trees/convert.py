@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,14 @@ from bitq.ir.ops import Forest
 from bitq.ir.types import INT32, TensorType
 from bitq.trees.rounding import Lattice
 
-Shares = NDArray[np.float64]
+Reals = NDArray[np.float64]
+Leaves = Callable[[Any], Reals]
+_FURTHEST = 2**30  # steps from an output's 0 to its zero point, at most
+
+
+def means(tree: Any) -> Reals:
+    """Return what scikit-learn keeps in the nodes of a tree, ``(nodes, width)``: shares of classes, or a mean."""
+    return tree.value[:, 0]
 
 
 def forest_of(
@@ -21,8 +28,12 @@ def forest_of(
     *,
     source: str,
     scores: int,
+    values: Leaves = means,
     leaf_bits: int = 0,
     first: int = 0,
+    gain: float = 1.0,
+    base: float = 0.0,
+    name: str = "trees",
 ) -> Forest:
     """Return fitted trees as one operation.
 
@@ -30,41 +41,44 @@ def forest_of(
         trees: ``tree_`` of each, fitted on `Lattice.coarse` features; a split compares whole numbers.
         lattice: of those features.
         source: name of the value that the operation reads.
-        scores: number of classes.
+        scores: number of scores: classes, or 1.
+        values: of a tree, what stands in its nodes.
         leaf_bits: 0 lets each tree vote for its leaf's largest value; 8 or 16 keeps the values themselves: those of
-            all classes of a classifier, or the one of a regressor, which counts for the scores in turn.
-        first: the lowest score that regressors add to.
+            all scores, or one, which counts for the scores in turn.
+        first: the lowest score that single values add to.
+        gain: what a unit of a value adds to the real output.
+        base: the real output of no tree at all; it becomes the zero point.
+        name: of the operation.
     """
     depth = max(1, max(int(tree.max_depth) for tree in trees))
-    parts = [_complete(tree, depth) for tree in trees]
+    parts = [_complete(tree, values(tree), depth) for tree in trees]
     features = np.stack([part[0] for part in parts])
     gaps = np.stack([part[1] for part in parts])
-    values = np.stack([part[2] for part in parts])
-    thresholds = lattice.threshold(features, gaps)
+    real = np.stack([part[2] for part in parts])
     if leaf_bits:
-        scale = float(np.abs(values).max()) / ((1 << (leaf_bits - 1)) - 1) or 1.0
-        leaves = np.rint(values / scale)
+        step = float(np.abs(real).max()) / ((1 << (leaf_bits - 1)) - 1)
+        step = max(step, abs(base) / (gain * _FURTHEST)) or 1.0
+        leaves, scale = np.rint(real / step), gain * step
     else:
-        leaves, scale = values.argmax(axis=2)[:, :, None], 1.0
+        leaves, scale = real.argmax(axis=2)[:, :, None], 1.0
     return Forest(
-        name="trees",
+        name=name,
         inputs=(source,),
-        out=TensorType((scores,), INT32, scale),
+        out=TensorType((scores,), INT32, scale, -round(base / scale)),
         features=features.astype(np.uint16),
-        thresholds=thresholds.astype(np.int16),
+        thresholds=lattice.threshold(features, gaps).astype(np.int16),
         leaves=leaves.astype(np.int16),
         votes=not leaf_bits,
         first=first,
     )
 
 
-def _complete(tree: Any, depth: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Shares]:
-    """Return feature and gap of every node in heap order, and the values of every leaf ``(2^depth, width)``.
+def _complete(tree: Any, real: Reals, depth: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Reals]:
+    """Return feature and gap of every node in heap order, and of ``real`` that of every leaf ``(2^depth, width)``.
 
     Below a leaf that is less deep all nodes compare feature 0 with gap 0, and all leaves are the same.
     """
     features, gaps = np.zeros((2, (1 << depth) - 1), np.int64)
-    values = np.zeros((1 << depth, tree.value.shape[-1]))
     level = [0]
     for number in range(len(features)):
         node = level[number]
@@ -75,6 +89,4 @@ def _complete(tree: Any, depth: int) -> tuple[NDArray[np.int64], NDArray[np.int6
             features[number] = tree.feature[node]
             gaps[number] = np.floor(tree.threshold[node])
         level += [left, right]
-    for leaf, node in enumerate(level[len(features) :]):
-        values[leaf] = tree.value[node][0]
-    return features, gaps, values
+    return features, gaps, real[level[len(features) :]]

@@ -8,19 +8,32 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
-from sklearn.tree import DecisionTreeClassifier
 
 from bitq.core.errors import ConfigError
 from bitq.ir.ops import Forest
 from bitq.ir.types import TensorType
 from bitq.trees.config import ForestConfig
 from bitq.trees.convert import forest_of
+from bitq.trees.learners import LEARNERS, Answers, Growth, Learner
 from bitq.trees.rounding import Lattice, lattice_of
 
 Rows = NDArray[np.integer[Any]]
-Labels = NDArray[np.int64]
-Metric = Callable[[Labels, Labels], float]
+Merit = Callable[[Answers, Answers], float]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows to learn from.
+
+    Attributes:
+        x: integer features ``(n, features)``.
+        y: int64 labels, or float32 values of one target, ``(n,)``.
+        class_weights: of a classification, one per class.
+    """
+
+    x: Rows
+    y: NDArray[Any]
+    class_weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,116 +42,106 @@ class Grown:
 
     Attributes:
         forest: the operation that they are.
-        model: the same before rounding: predicts classes of `Lattice.coarse` features in floating point.
+        model: the same before rounding, of `Lattice.coarse` features in floating point.
+        learner: what it is.
         lattice: of those features.
-        validation: metric of the operation on validation.
+        base: what is added to the model's answers: the mean of a target.
+        merit: of the operation on validation.
     """
 
     forest: Forest
     model: Any
+    learner: Learner
     lattice: Lattice
-    validation: float
+    base: float
+    merit: float
 
-    def before(self, x: Rows) -> Labels:
-        """Return the classes that scikit-learn predicts for features ``(n, features)``."""
-        return np.asarray(self.model.predict(self.lattice.coarse(x.astype(np.int64))), np.int64)
-
-
-@dataclass(frozen=True, eq=False)
-class Table:
-    """Rows to learn from: integer features ``(n, features)``, labels ``(n,)``, a weight per class."""
-
-    x: Rows
-    y: Labels
-    class_weights: tuple[float, ...]
+    def before(self, x: Rows) -> Answers:
+        """Return what scikit-learn says of features ``(n, features)``: classes, values of a target, or scores."""
+        said = self.learner.answers(self.model, self.lattice.coarse(x.astype(np.int64)))
+        return said + self.base if self.base else said
 
 
 def fit(
     config: ForestConfig,
+    task: str,
     kind: str,
     train: Table,
     val: Table,
     source: tuple[str, TensorType],
     seed: int,
-    metric: Metric,
-    on_candidate: Callable[[int, int, float], None] = lambda done, total, best: None,
+    merit: Merit,
+    *,
+    name: str = "trees",
+    on_candidate: Callable[[int, int], None] = lambda done, total: None,
 ) -> Grown:
     """Train one kind of trees in all sizes of the budget and return the best, the smaller one on ties.
 
     Args:
-        config: the budget, and how to train.
-        kind: one of ``config.kinds``.
+        config: how to train.
+        task: what rows are labelled with, a key of `LEARNERS`.
+        kind: one of those that learn it.
         train: all classes occur.
         val: to choose on.
         source: name and type of the value that holds the features.
         seed: of bootstraps, feature choices and ties.
-        metric: of labels and predictions, in 0..1; larger is better.
-        on_candidate: called with (candidates done, in all, best metric so far) after each.
+        merit: of labels and answers; larger is better.
+        name: of the operation.
+        on_candidate: called with (candidates done, in all) after each.
 
     Raises:
         ConfigError: the budget is too small for a single tree.
     """
-    name, x_type = source
+    learner, classifies = LEARNERS[task][kind], task == "classification"
+    read, x_type = source
     lattice = lattice_of(x_type)
     coarse = lattice.coarse(train.x.astype(np.int64)).astype(np.float32)
-    weights = np.asarray(train.class_weights)[train.y]
-    classes = len(train.class_weights)
-    sizes = list(_sizes(config, kind, classes))
+    weights = np.asarray(train.class_weights)[train.y] if classifies else None
+    base = float(train.y.mean(dtype=np.float64)) if task == "regression" else 0.0
+    scores = len(train.class_weights) if classifies else 1
+    sizes = list(_sizes(config, learner, scores))
     if not sizes:
-        raise ConfigError(f"model.budget_bytes: {config.budget_bytes} bytes hold no {kind} for {classes} classes.")
+        what = {"classification": f" for {scores} classes", "regression": " for one target"}.get(task, "")
+        raise ConfigError(f"model.budget_bytes: {config.budget_bytes} bytes hold no {kind}{what}; raise it.")
     best: Grown | None = None
     for done, (trees, depth) in enumerate(sizes, 1):
-        model = _model(config, kind, trees, depth, seed, len(coarse), coarse.shape[1])
-        model.fit(coarse, train.y, sample_weight=weights)
-        forest = _converted(model, config, kind, lattice, name, classes)
-        scores = forest.evaluate([val.x.astype(np.int64)], [x_type])
-        grown = Grown(forest, model, lattice, metric(val.y, scores.argmax(axis=1)))
-        if best is None or (grown.validation, -forest.packed_bytes) > (best.validation, -best.forest.packed_bytes):
+        rows, features = coarse.shape
+        model = learner.estimator(
+            Growth(trees, depth, rows, min(config.rows, rows), features, config.learning_rate, seed)
+        )
+        model.fit(coarse, train.y - base if base else train.y, sample_weight=weights)
+        forest = forest_of(
+            [estimator.tree_ for estimator in np.ravel(getattr(model, "estimators_", model))],
+            lattice,
+            name=name,
+            source=read,
+            scores=scores,
+            values=learner.values(model),
+            leaf_bits=0 if learner.leaf == "vote" else config.leaf_bits,
+            first=scores - learner.together(scores) if learner.leaf == "value" else 0,
+            gain=learner.gain(model),
+            base=base,
+        )
+        found = forest.evaluate([val.x.astype(np.int64)], [x_type])
+        real = (found[:, 0] - forest.out.zero_point) * forest.out.scale
+        grown = Grown(
+            forest, model, learner, lattice, base, merit(val.y, found.argmax(axis=1) if classifies else real)
+        )
+        if best is None or (grown.merit, -forest.packed_bytes) > (best.merit, -best.forest.packed_bytes):
             best = grown
-        on_candidate(done, len(sizes), best.validation)
+        on_candidate(done, len(sizes))
     assert best is not None
     return best
 
 
-def _sizes(config: ForestConfig, kind: str, classes: int) -> Iterator[tuple[int, int]]:
+def _sizes(config: ForestConfig, learner: Learner, scores: int) -> Iterator[tuple[int, int]]:
     """Yield (trees, depth) for each depth at which the budget holds a tree; boosting counts rounds."""
+    vote_bits = next(bits for bits in (1, 2, 4, 8, 16) if scores <= 1 << bits)
+    leaf_bits = {"vote": vote_bits, "scores": scores * config.leaf_bits, "value": config.leaf_bits}[learner.leaf]
+    together = learner.together(scores)
     for depth in range(1, config.max_depth + 1):
-        leaves, value_bits = 1 << depth, config.leaf_bits
-        vote_bits = next(bits for bits in (1, 2, 4, 8, 16) if classes <= 1 << bits)
-        leaf_bits = {"soft": classes * value_bits, "boosting": value_bits}.get(kind, vote_bits)
+        leaves = 1 << depth
         tree_bits = 16 * (leaves - 1) + leaf_bits * leaves
-        per_round = classes if kind == "boosting" and classes > 2 else 1
-        count = min(config.max_trees // per_round, (8 * config.budget_bytes - 16) // (tree_bits * per_round))
+        count = min(config.max_trees // together, (8 * config.budget_bytes - 16) // (tree_bits * together))
         if count >= 1:
-            yield (1 if kind == "tree" else count), depth
-
-
-def _model(config: ForestConfig, kind: str, trees: int, depth: int, seed: int, rows: int, features: int) -> Any:
-    share = min(1.0, config.rows / rows)
-    if kind == "tree":
-        return DecisionTreeClassifier(max_depth=depth, random_state=seed)
-    if kind == "boosting":
-        return GradientBoostingClassifier(
-            n_estimators=trees,
-            max_depth=depth,
-            learning_rate=config.learning_rate,
-            subsample=share,
-            max_features="sqrt" if features > 32 else None,
-            init="zero",
-            random_state=seed,
-        )
-    return RandomForestClassifier(
-        trees, max_depth=depth, max_samples=None if share == 1.0 else config.rows, random_state=seed
-    )
-
-
-def _converted(model: Any, config: ForestConfig, kind: str, lattice: Lattice, source: str, classes: int) -> Forest:
-    if kind == "tree":
-        return forest_of([model.tree_], lattice, source=source, scores=classes)
-    estimators = [estimator.tree_ for estimator in np.ravel(model.estimators_)]
-    if kind == "boosting":
-        # Two classes share one sum, whose sign decides: score 0 stays 0.
-        first = 1 if classes == 2 else 0
-        return forest_of(estimators, lattice, source=source, scores=classes, leaf_bits=config.leaf_bits, first=first)
-    leaf_bits = config.leaf_bits if kind == "soft" else 0
-    return forest_of(estimators, lattice, source=source, scores=classes, leaf_bits=leaf_bits)
+            yield (1 if learner.single else count), depth

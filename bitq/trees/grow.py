@@ -17,7 +17,8 @@ from bitq.ir.ranges import prove
 from bitq.ir.reference import values
 from bitq.ir.types import INT8, INT16, INT32, TensorType
 from bitq.trees.config import ForestConfig
-from bitq.trees.fit import Grown, Labels, Metric, Rows, Table, fit
+from bitq.trees.fit import Grown, Merit, Rows, Table, fit
+from bitq.trees.learners import Answers
 
 INPUT, WINNER = "input", "winner"
 _BATCH = 4096
@@ -30,10 +31,10 @@ def grow(
     *,
     name: str,
     seed: int,
-    metric: Metric,
-    on_candidate: Callable[[int, int, float], None] = lambda done, total, best: None,
-) -> tuple[Graph, Callable[[NDArray[np.int8]], Labels]]:
-    """Train trees on a dataset.
+    merit: Merit,
+    on_candidate: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Graph, Callable[[NDArray[np.int8]], Answers]]:
+    """Train trees on a dataset; several targets have trees of their own, which share the budget.
 
     Args:
         config: how.
@@ -41,35 +42,65 @@ def grow(
         data: its validation split chooses number and depth.
         name: C identifier of the graph.
         seed: of all random choices in training.
-        metric: of labels and predictions.
-        on_candidate: called with (candidates done, in all, best metric so far).
+        merit: of labels and answers; larger is better.
+        on_candidate: called with (candidates done, in all).
 
     Returns:
-        The integer graph, and the classes of inputs ``(n, *shape)`` as scikit-learn predicts them before rounding.
+        The integer graph, and the answers to inputs ``(n, *shape)`` as scikit-learn gives them before rounding:
+        classes, targets ``(n, targets)`` or scores of anomalies ``(n,)``.
 
     Raises:
-        ConfigError: the task is no classification, the data has no time axis for statistics, or the budget holds no
-            tree.
+        ConfigError: the kind does not learn the task, the data has no time axis for statistics, or the budget holds
+            no tree.
     """
     config.check_data(data.task, data.input.shape)
     source = TensorType(_chip_shape(data.input.shape), INT8, data.input.scale, data.input.zero_point)
-    found: list[tuple[Grown, Graph]] = []
     stems = [Graph(name, source, ops, ()) for ops in _stems(config, data.input.shape, source)]
-    for number, stem in enumerate(stems):
+    regression, val = data.task == "regression", _some(data.val, config.rows)
+    targets = data.outputs if regression else 1
+    config = replace(config, budget_bytes=config.budget_bytes // targets)
+    weights = data.class_weights if data.task == "classification" else ()
+    found: list[tuple[list[Grown], Graph]] = []
+    for stem in stems:
+        trees: list[Grown] = []
+        features, val_features = _features(stem, data.train.x), _features(stem, val.x)
+        for target in range(targets):
+            before = len(found) * targets + target
 
-        def told(done: int, total: int, best: float, before: int = number) -> None:
-            on_candidate(before * total + done, len(stems) * total, best)
+            def told(done: int, total: int, before: int = before) -> None:
+                on_candidate(before * total + done, len(stems) * targets * total)
 
-        train, val = (
-            Table(_features(stem, split.x), split.y, data.class_weights)
-            for split in (data.train, _some(data.val, config.rows))
-        )
-        found.append((fit(config, kind, train, val, _last(stem), seed, metric, told), stem))
-    grown, stem = max(found, key=lambda pair: pair[0].validation)  # the first of equals: raw
-    arg_max = ArgMax(name=WINNER, inputs=(grown.forest.name,), out=TensorType((1,), INT32, 1.0))
-    graph = Graph(name, source, (*stem.ops, grown.forest, arg_max), (grown.forest.name,), WINNER)
+            train_y, val_y = (s.y[:, target] if regression else s.y for s in (data.train, val))
+            train = Table(features, train_y, weights)
+            trees.append(
+                fit(
+                    config,
+                    data.task,
+                    kind,
+                    train,
+                    Table(val_features, val_y),
+                    _last(stem),
+                    seed,
+                    merit,
+                    name="trees" if targets == 1 else f"trees_{target}",
+                    on_candidate=told,
+                )
+            )
+        found.append((trees, stem))
+    # The first of equals: raw.
+    trees, stem = max(found, key=lambda pair: sum(grown.merit for grown in pair[0]))
+    outputs = tuple(grown.forest.name for grown in trees)
+    graph = Graph(name, source, (*stem.ops, *(grown.forest for grown in trees)), outputs)
+    if data.task == "classification":
+        arg_max = ArgMax(name=WINNER, inputs=outputs, out=TensorType((1,), INT32, 1.0))
+        graph = replace(graph, ops=(*graph.ops, arg_max), winner=WINNER)
     prove(check(graph))
-    return graph, lambda x: grown.before(_features(stem, x))
+
+    def answers(x: NDArray[np.int8]) -> Answers:
+        said = [grown.before(_features(stem, x)) for grown in trees]
+        return np.stack(said, axis=1) if regression else said[0]
+
+    return graph, answers
 
 
 def _stems(config: ForestConfig, shape: tuple[int, ...], source: TensorType) -> list[tuple[Op, ...]]:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gzip
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -13,20 +12,14 @@ from bitq.data.__main__ import compose
 from bitq.data.config import MnistConfig, RemoteFile
 from bitq.data.load import load
 from bitq.data.mnist import resized
+from tests.data_sets import write_mnist
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files of the right form; all pixels of a row hold its number modulo 256, images plain, labels gzipped."""
+    """All pixels of a row hold its number modulo 256."""
     root = tmp_path_factory.mktemp("data")
-    (root / "mnist").mkdir()
-    for part, rows in (("train", 60_000), ("t10k", 10_000)):
-        images = np.repeat(np.arange(rows, dtype=np.uint32).astype(np.uint8), 784)
-        labels = (np.arange(rows) % 10).astype(np.uint8)
-        head = struct.pack(">4B3I", 0, 0, 8, 3, rows, 28, 28)
-        (root / f"mnist/{part}-images-idx3-ubyte").write_bytes(head + images.tobytes())
-        content = struct.pack(">4BI", 0, 0, 8, 1, rows) + labels.tobytes()
-        (root / f"mnist/{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(content, 1))
+    write_mnist(root)
     return root
 
 

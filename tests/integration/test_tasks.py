@@ -9,16 +9,9 @@ import pytest
 from bitq.config import compose
 from bitq.core.errors import ConfigError
 from bitq.rehearsal import check_variants
-from tests.data_sets import spirals, waves
+from tests.data_sets import saved, spirals, waves
 
 FEW = ("+experiment=arrays", "repeats=2", "train.epochs=20", "track=none", "target.samples=200", "~variants.hybrid")
-
-
-def saved(folder, data):
-    path = folder / "data.npz"
-    parts = {"train": data.train, "val": data.val, "test": data.test}
-    np.savez(path, **{f"x_{k}": s.x for k, s in parts.items()}, **{f"y_{k}": s.y for k, s in parts.items()})
-    return f"data.path={path}"
 
 
 def manifest(variant):

@@ -6,7 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bitq.config import compose, conf_dir
+from bitq.data.config import TASK_METRICS
+from bitq.data.load import load
+from bitq.deliver import Delivery, run_delivery
 from bitq.device.host import HostModel
+from bitq.experiment import Job, run_job
+from bitq.rehearsal import check_variants
+from bitq.trees.config import KINDS
+from tests.data_sets import blobs, saved, spirals, waves, write_mnist
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +62,50 @@ def test_a_sensor_window_goes_in_as_it_is_and_its_statistics_are_computed_on_the
     assert variant["targets"]["cortex-m0plus"]["mismatches"] == 0
 
 
-def test_ones_own_arrays(bitq):
-    rng = np.random.default_rng(0)
-    x = rng.integers(-100, 100, (300, 12), dtype=np.int16)
-    path = bitq.folder / "mine.npz"
-    np.savez(path, x=x, y=np.where(x[:, 3] + x[:, 7] > 0, "up", "down"))
-    ran = bitq.run("+experiment=arrays", f"data.path={path}", "model=forest", "model.kinds=[tree]", "track=none")
+EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
+CASES = [(name, task) for name in EXPERIMENTS for task in (TASK_METRICS if name == "arrays" else ("classification",))]
+SMALL = ("model=forest", "model.budget_bytes=300", "model.max_depth=3", "model.max_trees=10", "target.samples=100")
+FEW = {
+    "face2wake": ("data.source=simulated", "data.subjects=5"),
+    "mnist": ("data.root=.", "data.files=[]", "data.limit=100"),
+}
+
+
+@pytest.mark.parametrize(("experiment", "task"), CASES)
+def test_trees_work_in_every_experiment(experiment, task, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    few = FEW.get(experiment, ())
+    if experiment == "mnist":
+        write_mnist(tmp_path)
+    if experiment == "arrays":
+        made = {"classification": blobs, "regression": spirals, "anomaly": waves}[task]()
+        few = (saved(tmp_path, made), f"data.task={task}", "data.duplicates=allow")
+    config = compose([f"experiment={experiment}", *few, *SMALL])
+    data = load(config.data)
+    check_variants(config, data)
+    assert set(config.variants) == set(KINDS[task])
+    for variant in config.variants:
+        trained = run_job(data, Job(config, variant, 0, tmp_path))
+        assert np.isfinite([trained.validation, trained.test, trained.before]).all()
+        made = run_delivery(data, Delivery(variant, trained.graph, tmp_path / variant, config.target))
+        assert made.host_mismatches == made.measurement.mismatches == 0
+        assert made.parameter_bytes <= 300
+
+
+def test_the_trees_of_a_regression_give_targets_in_their_units(bitq):
+    data = spirals()
+    few = ("+experiment=arrays", "data.task=regression", "data.duplicates=allow", "repeats=2", "track=none")
+    ran = bitq.run(*few, saved(bitq.folder, data), "model=forest", "model.kinds=[boosting,tree]")
     assert ran.code == 0, ran.err
-    assert ran.result["variants"]["tree"]["metric"]["min"] > 0.7
+    lazy = np.abs(data.test.y - data.train.y.mean(axis=0)).mean()
+    for variant in ran.result["variants"].values():
+        assert variant["metric"]["name"] == "mae"
+        assert variant["metric"]["mean"] < 0.1 * lazy
+        per_seed = variant["metric_validation"]["per_seed"]
+        assert per_seed[ran.result["seeds"].index(variant["deployed_seed"])] == min(per_seed)
+        manifest = json.loads((Path(variant["deploy"]) / "manifest.json").read_text())
+        scores = HostModel(Path(variant["deploy"])).predict(data.test.x).scores
+        said = [(scores[:, o["offset"]] - o["zero_point"]) * o["scale"] for o in manifest["outputs"]]
+        assert np.abs(np.stack(said, axis=1) - data.test.y).mean() in map(
+            pytest.approx, variant["metric"]["per_seed"]
+        )

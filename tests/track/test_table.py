@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bitq.track.result import Metric
 from bitq.track.table import HEADINGS, print_end
 from bitq.track.tracker import Link
 
@@ -57,6 +58,17 @@ def test_what_weakens_a_result_is_said(result, variant):
     assert "NOT EXACT: the C of a differs" in text
     assert "NOT EXECUTED" in text
     assert "failed: out of budget" in text
+
+
+def test_an_error_says_its_unit_and_its_direction_and_one_seed_has_no_spread(result):
+    single = {name: replace(v, metric=Metric.over("mae", [1.47412])) for name, v in result.variants.items()}
+    text = printed(replace(result, seeds=[0], variants=single))
+    assert "±" not in text
+    assert re.search(r"binary +1\.474 +1\.474 ", text)
+    assert "Test: mae of a single seed; in units of the target, less is better." in text
+    several = {name: replace(v, metric=Metric.over("mae", [1.4, 1.5])) for name, v in result.variants.items()}
+    text = printed(replace(result, variants=several))
+    assert re.search(r"binary +1\.450 ± 0\.071 +1\.500 ", text)
 
 
 def test_each_target_has_a_row(result, variant):

@@ -30,14 +30,18 @@ def test_statistics_need_a_time_axis():
         ForestConfig(features="statistics").check_data("classification", (1, 8, 8))
 
 
-def test_trees_classify():
-    with pytest.raises(ConfigError, match="trees classify, this is a regression"):
-        ForestConfig().check_data("regression", (3, 50))
+def test_a_task_that_no_kind_learns_is_refused():
+    assert ForestConfig().learning("anomaly") == ["isolation"]
+    assert ForestConfig(kinds=["soft", "boosting", "tree"]).learning("regression") == ["boosting", "tree"]
+    with pytest.raises(ConfigError, match=r"model\.kinds: soft cannot learn a regression; choose from tree, forest"):
+        ForestConfig(kinds=["soft"]).check_data("regression", (3, 50))
 
 
 def test_the_kinds_are_the_variants_whatever_networks_an_experiment_compares():
-    assert list(compose(["model=forest"]).variants) == list(KINDS)
+    assert list(compose(["model=forest"]).variants) == list(KINDS["classification"])
     assert list(compose(["model=forest", "model.kinds=[boosting]"]).variants) == ["boosting"]
+    mine = ["experiment=arrays", "data.path=some.npz", "model=forest"]
+    assert list(compose([*mine, "data.task=regression"]).variants) == list(KINDS["regression"])
 
 
 def test_there_is_nothing_to_search():
