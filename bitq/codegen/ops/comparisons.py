@@ -1,15 +1,27 @@
-"""Decision trees as comparisons, where speed counts: a function of nested conditions for each tree."""
+"""Decision trees as comparisons, where speed counts: a function of nested conditions for each tree.
+
+A tree is given a total and returns it with its leaf added. Votes of all classes but the first share one total, a lane
+of bits each; the first class has what is left. Features of 16 bits that are compared often are first turned into the
+bytes that their thresholds tell apart, for a byte and its threshold take the shortest instructions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bitq.codegen.constants import Constant
-from bitq.codegen.ops.layer import Layer, Place
+from bitq.codegen.ops.layer import Layer, Operand, Place
 from bitq.codegen.ops.printer import Printer
 from bitq.ir.ops import Forest
-from bitq.ir.types import INT8, INT16, DType
+from bitq.ir.types import INT8, INT16, UINT8, DType
+
+_OFTEN = 1.0
+"""Expected comparisons of a feature, up to which turning it into a byte costs more than it saves."""
+
+_LANES = 31
+"""Bits that all lanes of votes may take."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +38,31 @@ class _Split:
         """Number of splits, this one included."""
         return 1 + sum(branch.nodes for branch in (self.below, self.above) if isinstance(branch, _Split))
 
+    def thresholds(self, chance: float = 1.0) -> Iterator[tuple[int, int, float]]:
+        """Yield feature, threshold and chance of every split, where each branch is as likely as the other."""
+        yield self.feature, self.threshold, chance
+        for branch in (self.below, self.above):
+            if isinstance(branch, _Split):
+                yield from branch.thresholds(chance / 2)
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """A feature as a byte: how many steps of ``2^shift`` from ``first`` on it has reached, 0 to 255."""
+
+    place: int
+    first: int
+    shift: int
+
+    def holds(self, threshold: int) -> bool:
+        """Whether values up to a threshold and those above it have different bytes."""
+        above = threshold + 1 - self.first
+        return above % (1 << self.shift) == 0 and 0 < above >> self.shift <= UINT8.high
+
+    def condition(self, threshold: int) -> str:
+        """Return what holds up to a threshold."""
+        return f"steps[{self.place}] < {threshold + 1 - self.first >> self.shift}"
+
 
 def covers(op: Forest, most: int) -> bool:
     """Whether trees have this form: each gives one value, and they split no more than ``most`` times."""
@@ -35,29 +72,22 @@ def covers(op: Forest, most: int) -> bool:
 
 
 def forest(op: Forest, at: Place) -> Layer:
-    """Print a function for each tree, and the calls."""
-    x = at.inputs[0]
-    wide = x.type.dtype is INT16
-    element = "int16_t" if wide else "int8_t" if x.flip else "uint8_t"
-    raised = 128 if x.type.dtype is INT8 and not x.flip else 0
-    y = at.y if at.y.isidentifier() else f"({at.y})"
-    functions, calls = list[Constant](), [f"{y}[{score}] = 0;" for score in range(op.scores)]
-    turns = op.scores - op.first
-    for number, tree in enumerate(_trees(op, x.type.dtype)):
-        name = f"{at.symbol}_{number}"
-        lines = [
-            f"static int32_t {name}(const void *features)",
-            "{",
-            f"    const {element} *const x = features;" if isinstance(tree, _Split) else "    (void)features;",
-            *_lines(tree, raised, "    "),
-            "}",
-            "",
-        ]
-        functions.append(Constant(name, "\n".join(lines), 0))
-        call = f"{name}({x.expression})"
-        score = op.first + number % turns
-        calls.append(f"++{y}[{call}];" if op.votes else f"{y}[{score}] += {call};")
-    return Layer(op, tuple(functions), "\n    ".join(calls), ())
+    """Print a function for each tree, and one that calls them."""
+    x, trees = at.inputs[0], _trees(op, at.inputs[0].type.dtype)
+    steps = _steps(trees) if x.type.dtype is INT16 else {}
+    constants = [
+        Constant(f"{at.symbol}_{number}", _function(f"{at.symbol}_{number}", tree, op, x, steps), 0)
+        for number, tree in enumerate(trees)
+    ]
+    whole = [
+        f"static void {at.symbol}_code(const void *features, int32_t *y)",
+        "{",
+        *(f"    {line}" for line in [*_byte_lines(steps), *_calls(op, at.symbol, bool(steps))]),
+        "}",
+        "",
+    ]
+    constants.append(Constant(f"{at.symbol}_code", "\n".join(whole), 0))
+    return Layer(op, tuple(constants), f"{at.symbol}_code({x.expression}, {at.y});", ())
 
 
 FOREST = Printer(forest)
@@ -79,12 +109,102 @@ def _tree(op: Forest, dtype: DType, tree: int, node: int) -> _Split | int:
     return _Split(int(op.features[tree, node]), threshold, below, above)
 
 
-def _lines(branch: _Split | int, raised: int, indent: str) -> Sequence[str]:
-    if not isinstance(branch, _Split):
-        return [f"{indent}return {branch};"]
-    return [
-        f"{indent}if (x[{branch.feature}] <= {branch.threshold + raised}) {{",
-        *_lines(branch.below, raised, f"{indent}    "),
-        f"{indent}}}",
-        *_lines(branch.above, raised, indent),
+def _steps(trees: Sequence[_Split | int]) -> dict[int, _Steps]:
+    """Return the features that are worth a byte, with the steps that tell most of their thresholds apart."""
+    chances: defaultdict[int, defaultdict[int, float]] = defaultdict(lambda: defaultdict(float))
+    for tree in trees:
+        if isinstance(tree, _Split):
+            for feature, threshold, chance in tree.thresholds():
+                chances[feature][threshold] += chance
+    found: dict[int, _Steps] = {}
+    for feature, chance in sorted(chances.items()):
+        lowest = min(chance)
+        # The largest power of two that all distances between thresholds are multiples of.
+        apart = [(threshold - lowest & lowest - threshold).bit_length() - 1 for threshold in chance]
+        shift = min((bits for bits in apart if bits >= 0), default=0)
+        choices = [_Steps(len(found), threshold + 1 - (1 << shift), shift) for threshold in chance]
+        held = [sum(chance[t] for t in chance if steps.holds(t)) for steps in choices]
+        if max(held) >= _OFTEN:
+            found[feature] = choices[held.index(max(held))]
+    return found
+
+
+def _byte_lines(steps: dict[int, _Steps]) -> list[str]:
+    if not steps:
+        return []
+    lines = ["const int16_t *const x = features;", f"uint8_t steps[{len(steps)}];"]
+    for feature, own in steps.items():
+        lines.append(f"steps[{own.place}] = bitq_steps(x[{feature}], {own.first}, {own.shift});")
+    return lines
+
+
+def _calls(op: Forest, symbol: str, has_steps: bool) -> list[str]:
+    """Print the calls of all trees and what they give."""
+    given = "features, steps" if has_steps else "features"
+    names = [f"{symbol}_{number}" for number in range(len(op.leaves))]
+    lanes = _lanes(op)
+    if op.votes and lanes:
+        lines = ["uint32_t total = 0;"]
+        for name in names:
+            lines += [f"total = {name}({given}, total);", "BITQ_OPAQUE(total);"]
+        mask = (1 << lanes) - 1
+        lines += [
+            f"y[{score}] = (int32_t)({f'total >> {lanes * (score - 1)}' if score > 1 else 'total'} & {mask}u);"
+            for score in range(1, op.scores)
+        ]
+        rest = "".join(f" - y[{score}]" for score in range(1, op.scores))
+        return [*lines, f"y[0] = {len(names)}{rest};"]
+    lines = [f"y[{score}] = 0;" for score in range(op.scores)]
+    if op.votes:
+        return [*lines, *(f"++y[{name}({given}, 0)];" for name in names)]
+    targets = op.targets().tolist()
+    return lines + [
+        f"y[{score}] = bitq_signed({name}({given}, (uint32_t)y[{score}]));"
+        for name, score in zip(names, targets, strict=True)
     ]
+
+
+def _lanes(op: Forest) -> int:
+    """Return the bits of a lane of votes; 0 where the lanes of all classes but the first do not fit in a word."""
+    bits = len(op.leaves).bit_length()
+    return bits if bits * (op.scores - 1) <= _LANES else 0
+
+
+def _function(name: str, tree: _Split | int, op: Forest, x: Operand, steps: dict[int, _Steps]) -> str:
+    element = "int16_t" if x.type.dtype is INT16 else "int8_t" if x.flip else "uint8_t"
+    raised = 128 if x.type.dtype is INT8 and not x.flip else 0
+    body = _lines(tree, op, raised, steps, "    ")
+    uses_x, uses_steps = (any(f"{array}[" in line for line in body) for array in ("(x", "(steps"))
+    lines = [
+        f"static uint32_t {name}(const void *features, {'const uint8_t *steps, ' if steps else ''}uint32_t total)",
+        "{",
+        f"    const {element} *const x = features;" if uses_x else "    (void)features;",
+        *(["    (void)steps;"] if steps and not uses_steps else []),
+        *body,
+        "}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _lines(branch: _Split | int, op: Forest, raised: int, steps: dict[int, _Steps], indent: str) -> Sequence[str]:
+    if not isinstance(branch, _Split):
+        return [f"{indent}return {_with_leaf(branch, op)};"]
+    feature, threshold = branch.feature, branch.threshold
+    own = steps.get(feature)
+    fits = own is not None and own.holds(threshold)
+    condition = own.condition(threshold) if own and fits else f"x[{feature}] <= {threshold + raised}"
+    return [
+        f"{indent}if ({condition}) {{",
+        *_lines(branch.below, op, raised, steps, f"{indent}    "),
+        f"{indent}}}",
+        *_lines(branch.above, op, raised, steps, indent),
+    ]
+
+
+def _with_leaf(value: int, op: Forest) -> str:
+    """Return the total with a leaf added."""
+    lanes = _lanes(op) if op.votes else 0
+    if lanes:
+        value = 1 << lanes * (value - 1) if value else 0
+    return f"total {'-' if value < 0 else '+'} {abs(value)}u" if value else "total"

@@ -16,7 +16,8 @@
 typedef char bitq_needs_floor_shift[((-1 >> 1) == -1) ? 1 : -1];
 typedef char bitq_needs_two_complement[((int32_t)0xFFFFFFFFu == -1) ? 1 : -1];
 
-/* Hides how a value came about: compilers would add up buckets in another order, for which they lack registers. */
+/* Hides how a value came about: compilers would add up buckets in another order, for which they lack registers, or
+ * copy a tree for each thing that they know from those before it. */
 #if defined(__GNUC__)
 #define BITQ_OPAQUE(value) __asm__ volatile("" : "+r"(value))
 #else
@@ -321,6 +322,19 @@ static inline uint8_t bitq_output(int32_t result, uint32_t shift, int32_t zero)
         value = 255;
     }
     return (uint8_t)value;
+}
+
+/* How many steps of 2^shift from `first` on a value has reached, 0 to 255. */
+static inline uint8_t bitq_steps(int32_t value, int32_t first, uint32_t shift)
+{
+    int32_t steps = bitq_floor_shift(value - first, shift);
+    if (steps < 0) {
+        steps = 0;
+    }
+    if (steps > 255) {
+        steps = 255;
+    }
+    return (uint8_t)steps;
 }
 
 static inline void bitq_store(void *y, uint32_t index, int32_t value, uint32_t out_bytes)
