@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from bitq.codegen.ops import buckets, comparisons, recurrent, straight
+from bitq.codegen.ops import buckets, comparisons, pairs, recurrent, straight
+from bitq.codegen.ops.pool import MEAN
 from bitq.codegen.ops.printer import Printer
 from bitq.codegen.ops.table import PRINTERS
 from bitq.core.errors import DeployError
-from bitq.ir.ops import Conv, Dense, Forest, Op, Recurrent
+from bitq.ir.ops import AvgPool, Conv, Dense, Forest, Op, Recurrent
 from bitq.ir.types import INT8
 
 OPTIMIZE = ("size", "balanced", "speed")
@@ -38,6 +39,8 @@ def printer_of(op: Op, optimize: str) -> Printer:
         raise DeployError(f"optimize is '{optimize}'; allowed: {', '.join(OPTIMIZE)}.")
     if isinstance(op, Forest) and comparisons.covers(op, _TREES_AS_CODE.get(optimize, 0)):
         return comparisons.FOREST
+    if isinstance(op, AvgPool) and optimize != "size":
+        return MEAN
     if optimize == "size" or not isinstance(op, Conv | Dense | Recurrent):
         return PRINTERS[type(op)]
     if isinstance(op, Recurrent):
@@ -50,6 +53,6 @@ def printer_of(op: Op, optimize: str) -> Printer:
             return straight.DENSE
         # A byte of weights for each input is no less than the loop over bytes has to read.
         return PRINTERS[Dense] if size <= _DENSE_AS_LOOP or op.weights.dtype is INT8 else buckets.DENSE
-    if size <= _CONV_AS_CODE[optimize] and straight.covers(op):
-        return straight.CONV
+    if size <= _CONV_AS_CODE[optimize] and pairs.covers(op):
+        return pairs.CONV
     return PRINTERS[type(op)]

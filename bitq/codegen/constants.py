@@ -17,7 +17,7 @@ _STRUCT_BYTES = {
     "bitq_window": 24,
     "bitq_convolution": 52,
     "bitq_groups": 60,
-    "bitq_pairs": 40,
+    "bitq_pairs": 42,
     "bitq_buckets": 32,
     "bitq_sum": 16,
     "bitq_whole": 16,

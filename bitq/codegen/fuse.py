@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bitq.codegen.choice import printer_of
-from bitq.codegen.ops import straight
+from bitq.codegen.ops import pairs
 from bitq.codegen.ops.pooled import PooledConv
 from bitq.ir.graph import Graph
 from bitq.ir.ops import NO_PADDING, Conv, MaxPool, Op
@@ -22,7 +22,7 @@ def fuse(graph: Graph, optimize: str) -> Graph:
         after = readers.get(op.name, [])
         if (
             type(op) is Conv
-            and printer_of(op, optimize) is straight.CONV
+            and printer_of(op, optimize) is pairs.CONV
             and len(after) == 1
             and op.name not in graph.outputs
         ):

@@ -57,7 +57,7 @@ class Group:
 
 def groups_of(weights: Weights) -> list[Group]:
     """Split the outputs of a layer into groups, as wide as takes the fewest operations."""
-    planes, signs = _columns(weights)
+    planes, signs = columns_of(weights)
     choices: list[list[Group]] = []
     for width in range(1, MOST_COLUMNS + 1):
         if width % planes == 0:
@@ -66,7 +66,8 @@ def groups_of(weights: Weights) -> list[Group]:
     return min(choices, key=lambda groups: sum(group.operations for group in groups))
 
 
-def _columns(weights: Weights) -> tuple[int, Signs]:
+def columns_of(weights: Weights) -> tuple[int, Signs]:
+    """Return the columns of one output, and the signs of all columns, ``(columns, inputs)``."""
     matrix = weights.matrix
     if weights.dtype is TERNARY:
         return 1, matrix.astype(np.int8)

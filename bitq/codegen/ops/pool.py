@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from bitq.codegen.constants import Constant, Fields, struct
 from bitq.codegen.ops.layer import UINT16_MAX, Layer, Place, require, rescale_constants, window_fields
+from bitq.codegen.ops.printer import Printer
+from bitq.codegen.ops.straight import added, out_type, scaled
 from bitq.ir.ops import NO_PADDING, AvgPool, MaxPool, Pair, Requantize
+
+_TOGETHER = 8  # places that are added in one turn of a printed loop, at most
 
 
 def max_pool(op: MaxPool, at: Place) -> Layer:
@@ -28,6 +34,38 @@ def avg_pool(op: AvgPool, at: Place) -> Layer:
 def requantize(op: Requantize, at: Place) -> Layer:
     """Print a change of scale."""
     return _average(op, at, (1, 1), (1, 1))
+
+
+def mean(op: AvgPool, at: Place) -> Layer:
+    """Print the average over all places as a function with all numbers as constants, some places at a time."""
+    x = at.inputs[0]
+    places, channels = math.prod(x.type.shape[:2]), x.type.shape[2]
+    if math.prod(op.kernel) != places or op.rescale.per_channel:
+        return avg_pool(op, at)
+    zero, element = (x.type.zero_point, "int8_t") if x.flip else (x.zero, "uint8_t")
+    bias = int(added(np.array([-places * zero]), op.rescale)[0]) % 2**32
+    together = max(k for k in range(1, _TOGETHER + 1) if places % k == 0)
+    lines = [
+        *scaled(op, at.symbol),
+        f"static void {at.symbol}_code(const uint8_t *bytes, {out_type(op)} *y)",
+        "{",
+        f"    for (uint32_t i = 0; i < {channels}u; ++i) {{",
+        f"        const {element} *x = (const {element} *)bytes + i;",
+        "        int32_t sum = 0;",
+        f"        for (uint32_t left = {places // together}u; left != 0u; --left) {{",
+        *(f"            sum += x[{k * channels}];" for k in range(together)),
+        f"            x += {together * channels};",
+        "        }",
+        f"        y[i] = {at.symbol}_scaled(sum, {bias}u);",
+        "    }",
+        "}",
+        "",
+    ]
+    code = Constant(f"{at.symbol}_code", "\n".join(lines), 0)
+    return Layer(op, (code,), f"{code.name}({x.expression}, {at.y});", ())
+
+
+MEAN = Printer(mean)
 
 
 def _mean(op: AvgPool, at: Place, places: int, channels: int) -> Layer:

@@ -96,7 +96,7 @@ def _form(op: Recurrent, at: Place, most: int) -> _Form:
     name = f"{at.symbol}_parts"
     constants = [*one.constants, *two.constants, _parts(op, name, one.call, two.call)]
     constants.append(struct(f"{at.symbol}_layer", "bitq_recurrent", _fields(op, time, name)))
-    return _Form(tuple(constants), f"&{at.symbol}_layer", name, runtime)
+    return _Form(tuple(constants), f"&{at.symbol}_layer", name, (*runtime, *one.runtime, *two.runtime))
 
 
 def _fields(op: Recurrent, time: int, parts: str) -> Fields:

@@ -1,44 +1,28 @@
 """Straight-line C for a small layer: its weights are the code, and no instruction is spent on unpacking them.
 
-A convolution is computed at two places at once, in the halves of 32-bit words.
+The code leaves the sum of each column, a plane of an output, in an array; a loop over the outputs finishes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitq.codegen.constants import Constant, Fields, nested, struct
-from bitq.codegen.ops.conv import is_grouped
-from bitq.codegen.ops.groups import MOST_COLUMNS, Group, groups_of
-from bitq.codegen.ops.layer import (
-    UINT16_MAX,
-    Layer,
-    Operand,
-    Place,
-    byte_zero,
-    out_bytes,
-    relative_clamp,
-    require,
-    window_fields,
-)
-from bitq.codegen.ops.pooled import PooledConv
+from bitq.codegen.constants import Constant, table
+from bitq.codegen.ops import lookups
+from bitq.codegen.ops.groups import MOST_COLUMNS, Group, columns_of, groups_of
+from bitq.codegen.ops.layer import Layer, Place, byte_zero, relative_clamp
 from bitq.codegen.ops.printer import Printer
-from bitq.ir.ops import Conv, Dense
-from bitq.ir.types import INT16, INT32, UINT8
+from bitq.ir.ops import AvgPool, Conv, Dense, Op
+from bitq.ir.types import INT32, Rescale, Weights
 
 _WIDTH = 112
 
 
-def covers(op: Conv | Dense) -> bool:
-    """Whether a layer has this form: each weight is a few signs, each output reads the whole window.
-
-    A convolution's sums, of two places in one word, take 16 bits each.
-    """
-    if isinstance(op, Conv) and (is_grouped(op) or op.weights.matrix.shape[1] * UINT8.high > INT16.high):
-        return False
+def covers(op: Dense) -> bool:
+    """Whether a layer has this form: each weight is a few signs."""
     return op.weights.dtype.bits <= MOST_COLUMNS
 
 
@@ -47,200 +31,104 @@ def dense(op: Dense, at: Place, *, add: bool = False) -> Layer:
     x = at.inputs[0]
     zero = x.type.zero_point if x.flip else x.zero
     element = "int8_t" if x.flip else "uint8_t"
+    planes, signs = columns_of(op.weights)
+
+    def store(added: Sequence[str]) -> list[str]:
+        names = total_names(planes)
+        total = " + ".join(f"{name}{f' * {1 << p}u' if p else ''}" for p, name in enumerate(names))
+        result = result_of(op, at.symbol, f"bitq_signed({total})", added)
+        return [f"y[i] {'+=' if add else '='} {result};"]
+
+    tables, finish = finished(op, at.symbol, zero, store)
+    body, runtime = _sums(op, x.flip, element)
     lines = [
-        *_finisher(op, at.symbol),
-        f"static void {at.symbol}_code(const uint8_t *bytes, {_out_type(op)} *y)",
+        *scaled(op, at.symbol),
+        f"static void {at.symbol}_code(const uint8_t *bytes, {out_type(op)} *y)",
         "{",
-        f"    const {element} *const x0 = (const {element} *)bytes;"
-        if op.weights.codes.any()
-        else "    (void)bytes;",
-        *_body(op, at.symbol, zero, op.weights.matrix.shape[1], "+=" if add else "="),
+        f"    uint32_t totals[{len(signs)}];",
+        *(f"    {line}" for line in [*body, *finish]),
         "}",
         "",
     ]
     code = Constant(f"{at.symbol}_code", "\n".join(lines), 0)
-    return Layer(op, (code,), f"{code.name}({x.expression}, {at.y});", ())
-
-
-def conv(op: Conv, at: Place) -> Layer:
-    """Print a convolution without groups and gaps: a function for two places."""
-    x = at.inputs[0]
-    row = _row_words(op)
-    used = sorted({int(k) // row for k in _offsets(op)[op.weights.matrix.any(axis=0)]})
-    lines = [
-        *_finisher(op, at.symbol),
-        f"static void {at.symbol}_code(const uint32_t *x, void *first, void *second)",
-        "{",
-        *(f"    const uint32_t *const x{k} = x{f' + {k * row}' if k else ''};" for k in used),
-        *([] if used else ["    (void)x;"]),
-        f"    {_out_type(op)} *const y = first;",
-        "    (void)second;" if _is_pooled(op) else f"    {_out_type(op)} *const z = second;",
-        *_body(op, at.symbol, x.zero, row),
-        "}",
-        "",
-    ]
-    code = Constant(f"{at.symbol}_code", "\n".join(lines), 0)
-    layer = struct(f"{at.symbol}_layer", "bitq_pairs", _pairs(op, x))
-    call = f"bitq_conv_pairs(&{layer.name}, {code.name}, {x.expression}, {at.scratch}, {at.y});"
-    return Layer(op, (code, layer), call, ("bitq_conv_pairs",))
-
-
-def _pairs(op: Conv, x: Operand) -> Fields:
-    channels, width = op.weights.codes.shape[3], op.out.shape[1]
-    stride, step = op.stride[1] * channels, op.out.shape[2] * out_bytes(op)
-    sizes: Fields = [
-        ("count", _count(op)),
-        ("apart", stride * _distance(op)),
-        ("stride", stride * (2 if _is_pooled(op) else 1)),
-        ("length", _row_words(op)),
-        ("step", step),
-        ("second", 0 if _is_pooled(op) else step * _distance(op)),
-        ("skip", step * (width - _count(op))),
-        ("gap", max(0, op.stride[0] - op.kernel[0])),
-    ]
-    largest = max(int(size) for _, size in sizes)
-    require(op, largest <= UINT16_MAX, f"a step of {largest}", f"at most {UINT16_MAX}")
-    window = nested(window_fields(op, x, op.kernel, op.stride, op.padding))
-    return [("window", window), *sizes]
-
-
-def scratch(op: Conv, inputs: Sequence[Operand]) -> int:
-    """Room for the rows that a row of pairs reads, a word for two inputs."""
-    return 4 * op.kernel[0] * _row_words(op)
-
-
-def in_place(op: Conv, inputs: Sequence[Operand]) -> bool:
-    """Whether each row of the output ends before the first input row that the next one reads."""
-    _, width, channels = op.out.shape
-    row = width * channels * out_bytes(op)
-    read = inputs[0].type.shape[1] * inputs[0].type.shape[2]
-    return all(n * row <= max(0, n * op.stride[0] - op.padding[0][0]) * read for n in range(1, op.out.shape[0]))
+    return Layer(op, (*tables, code), f"{code.name}({x.expression}, {at.y});", runtime)
 
 
 DENSE = Printer(dense)
-CONV = Printer(conv, scratch, in_place)
 
 
-def _is_pooled(op: Conv) -> bool:
-    """Whether the two places of a pair are neighbours, of which the larger result is kept."""
-    return isinstance(op, PooledConv)
+def _sums(op: Dense, flip: int, element: str) -> tuple[list[str], tuple[str, ...]]:
+    """Print the sums of all columns, and name the runtime functions that they need."""
+    inputs = op.weights.matrix.shape[1]
+    pointer = f"const {element} *const x0 = (const {element} *)bytes;"
+    if lookups.pays(op.weights, [inputs], made=1):
+        runs = [lookups.Run("x0", inputs)]
+        call = "bitq_signed_sums" if flip else "bitq_byte_sums"
+        return [pointer, *lookups.lines(op.weights, runs, "totals", call)], (call,)
+    used = op.weights.codes.any()
+    return [
+        pointer if used else "(void)bytes;",
+        *bucket_lines(op.weights, np.arange(inputs), inputs, "int32_t", "totals"),
+    ], ()
 
 
-def _count(op: Conv) -> int:
-    """Return the pairs of a row; an odd place in its middle belongs to two."""
-    width = op.out.shape[1]
-    return width if _is_pooled(op) else -(-width // 2)
+def total_names(planes: int) -> list[str]:
+    """Return the sums of the planes of output i, the lowest first."""
+    first = f"{planes}u * i" if planes > 1 else "i"
+    return [f"totals[{first}{f' + {plane}u' if plane else ''}]" for plane in range(planes)]
 
 
-def _distance(op: Conv) -> int:
-    """Return how many places the second one of a pair is behind the first one."""
-    return 1 if _is_pooled(op) else op.out.shape[1] // 2
+def result_of(op: Conv | Dense, symbol: str, total: str, added: Sequence[str]) -> str:
+    """Return the C expression of a result from a signed sum and what is added to it, or multiplied with it."""
+    if op.rescale is None:
+        return f"bitq_signed((uint32_t)({total}) + {added[0]})"
+    return f"{symbol}_scaled({', '.join([total, *added])})"
 
 
-def _row_words(op: Conv) -> int:
-    """Return the words of one packed row."""
-    places = (_count(op) - 1) * op.stride[1] * (2 if _is_pooled(op) else 1) + op.kernel[1]
-    return places * op.weights.codes.shape[3]
-
-
-def _offsets(op: Conv | Dense) -> NDArray[np.int64]:
-    """Return where each input of one place lies, in elements from its first."""
-    if isinstance(op, Dense):
-        return np.arange(op.weights.matrix.shape[1])
-    rows = np.arange(op.kernel[0])[:, None] * _row_words(op)
-    return (rows + np.arange(op.kernel[1] * op.weights.codes.shape[3])).ravel()
-
-
-def _out_type(op: Conv | Dense) -> str:
+def out_type(op: Op) -> str:
+    """Return the C type of one result."""
     return "int32_t" if op.out.dtype is INT32 else "uint8_t"
 
 
-def _body(op: Conv | Dense, symbol: str, zero: int, row: int, assign: str = "=") -> list[str]:
-    """Print all groups; names are x0, x1, … for the rows, y and z for the places written."""
-    bias = op.bias.astype(np.int64) - zero * op.weights.matrix.sum(axis=1)
-    offsets = _offsets(op)
-    lines = list[str]()
-    for group in groups_of(op.weights):
-        lines += [f"    {line}" for line in _group(group, offsets, row, op, symbol, bias, assign)]
-    return lines
+def finished(
+    op: Conv | Dense, symbol: str, zero: int, store: Callable[[Sequence[str]], list[str]]
+) -> tuple[list[Constant], list[str]]:
+    """Return the tables that finish the outputs, and print the loop over them.
+
+    Args:
+        op: the layer.
+        symbol: prefix of the tables: what is added to each sum, and one multiplier per channel, if any.
+        zero: the integer that stands for 0 in the input, which is folded into what is added.
+        store: prints what is done with output i, given what is added to its sum, and its multiplier.
+    """
+    bias, rescale = op.bias.astype(np.int64) - zero * op.weights.matrix.sum(axis=1), op.rescale
+    columns = {"bias": added(bias, rescale)}
+    if rescale is not None and rescale.per_channel:
+        columns["multiplier"] = rescale.multiplier.astype(np.int32)
+    tables = [table(f"{symbol}_{name}", _short(column)) for name, column in columns.items()]
+    kinds = [f"{_short(column).dtype}_t" for column in columns.values()]
+    named = [f"const {kind} *{name} = {symbol}_{name};" for name, kind in zip(columns, kinds, strict=True)]
+    # Compilers would write the numbers of a short table into the code.
+    hidden = [f"BITQ_OPAQUE({name});" for name in columns]
+    body = store([f"(uint32_t){name}[i]" for name in columns])
+    loop = [f"for (uint32_t i = 0; i < {len(bias)}u; ++i) {{", *(f"    {line}" for line in body), "}"]
+    return tables, [*named, *hidden, *loop]
 
 
-def _group(
-    group: Group,
-    offsets: NDArray[np.int64],
-    row: int,
-    op: Conv | Dense,
-    symbol: str,
-    bias: NDArray[np.int64],
-    assign: str,
-) -> list[str]:
-    columns = len(group.signs)
-    buckets = group.buckets
-    names = [*(f"s{k}" for k in range(columns)), *(["b"] if buckets else [])]
-    lines = ["{", f"    {'uint32_t' if isinstance(op, Conv) else 'int32_t'} {', '.join(names)};"]
-    fresh = [True] * columns
-    for pattern, plus, minus in buckets:
-        lines += [f"    {line}" for line in _wrap(f"b = {_terms(offsets[plus], offsets[minus], row)};")]
-        lines.append("    BITQ_OPAQUE(b);")
-        for column in range(columns):
-            if pattern[column] != 0:
-                if fresh[column]:
-                    lines.append(f"    s{column} = {'' if pattern[column] > 0 else '0 - '}b;")
-                else:
-                    lines.append(f"    s{column} {'+' if pattern[column] > 0 else '-'}= b;")
-                fresh[column] = False
-    lines += [f"    s{k} = 0;" for k in range(columns) if fresh[k]]
-    for index in range(columns // group.planes):
-        output = group.first + index
-        sums = [f"s{index * group.planes + plane}" for plane in range(group.planes)]
-        multiplier = [f"{int(op.rescale.multiplier[output])}u"] if op.rescale and op.rescale.per_channel else []
-        more = [_bias(op, output, int(bias[output])), *multiplier]
-        lines += [f"    {line}" for line in _finish(op, symbol, sums, output, more, assign)]
-    return [*lines, "}"]
+def _short(values: NDArray[np.int32]) -> NDArray[np.int16] | NDArray[np.int32]:
+    short = values.astype(np.int16)
+    return short if (short == values).all() else values
 
 
-def _total(sums: Sequence[str], half: str) -> str:
-    """Return the sum of all planes, in one half of the words."""
-    taken = [f"{half}({name})" if half else name for name in sums]
-    return " + ".join(f"{name}{f' * {1 << plane}' if plane else ''}" for plane, name in enumerate(taken))
+def added(bias: NDArray[np.int64], rescale: Rescale | None) -> NDArray[np.int32]:
+    """Return what `scaled` adds for a bias, modulo 2^32 as the sums, as the int32 of the same bits."""
+    if rescale is not None and rescale.pre_shift == 0:
+        bias = bias * rescale.multiplier.astype(np.int64) + (1 << rescale.shift >> 1)
+    return bias.astype(np.uint32).view(np.int32)
 
 
-def _terms(plus: NDArray[np.int64], minus: NDArray[np.int64], row: int) -> str:
-    text = " + ".join(f"x{k // row}[{k % row}]" for k in plus)
-    return (text or "0") + "".join(f" - x{k // row}[{k % row}]" for k in minus)
-
-
-def _bias(op: Conv | Dense, output: int, bias: int) -> str:
-    """Return what is added: before the multiplication, or after it where nothing is shifted before."""
-    rescale = op.rescale
-    if rescale is None:
-        return "INT32_MIN" if bias == INT32.low else str(bias)
-    if rescale.pre_shift == 0:
-        bias = bias * int(rescale.multiplier[output if rescale.per_channel else 0]) + (1 << rescale.shift >> 1)
-    return f"{bias % 2**32}u"
-
-
-def _finish(
-    op: Conv | Dense, symbol: str, sums: Sequence[str], output: int, more: Sequence[str], assign: str
-) -> list[str]:
-    """Print the statements that turn the sums of an output's planes into its results."""
-    low, high, one = (_total(sums, half) for half in ("bitq_low_half", "bitq_high_half", ""))
-    if op.rescale is None:
-        results = [("y", one)] if isinstance(op, Dense) else [("y", low), ("z", high)]
-        return [f"{place}[{output}] {assign} {total} + ({more[0]});" for place, total in results]
-    if isinstance(op, Dense):
-        return [f"y[{output}] {assign} {symbol}_scaled({', '.join([one, *more])});"]
-    halves = [one] if _fits(op) else [low, high]
-    places = [f"y + {output}"] if _is_pooled(op) else [f"y + {output}", f"z + {output}"]
-    return [f"{symbol}_put({', '.join([*halves, *more, *places])});"]
-
-
-def _fits(op: Conv) -> bool:
-    """Whether the planes of an output can be added up before the halves are taken apart."""
-    return int(np.abs(op.weights.matrix).sum(axis=1).max()) * UINT8.high <= INT16.high
-
-
-def _finisher(op: Conv | Dense, symbol: str) -> list[str]:
+def scaled(op: Conv | Dense | AvgPool, symbol: str) -> list[str]:
+    """Print the function that turns a sum and what is added to it into a result, in constants."""
     rescale = op.rescale
     if rescale is None:
         return []
@@ -256,9 +144,9 @@ def _finisher(op: Conv | Dense, symbol: str) -> list[str]:
     else:
         before = f"bitq_floor_shift(bitq_signed((uint32_t)sum + bias), {rescale.pre_shift})"
         product = f"(uint32_t){before} * {multiplier} + {1 << rescale.shift >> 1}u"
-    kind = _out_type(op)
+    kind = out_type(op)
     parameter = ", uint32_t multiplier" if rescale.per_channel else ""
-    lines = [
+    return [
         f"static inline {kind} {symbol}_scaled(int32_t sum, uint32_t bias{parameter})",
         "{",
         f"    int32_t value = bitq_floor_shift(bitq_signed({product}), {rescale.shift});",
@@ -267,17 +155,49 @@ def _finisher(op: Conv | Dense, symbol: str) -> list[str]:
         "}",
         "",
     ]
-    if isinstance(op, Dense):
-        return lines
-    more = f"bias{', multiplier' if rescale.per_channel else ''}"
-    low, high = ("bitq_low_half(sum)", "bitq_high_half(sum)") if _fits(op) else ("low", "high")
-    sums = "uint32_t sum" if _fits(op) else "int32_t low, int32_t high"
-    places, statements = f"{kind} *y", [f"    *y = {symbol}_scaled(bitq_larger({low}, {high}), {more});"]
-    if not _is_pooled(op):
-        places += f", {kind} *z"
-        statements = [f"    *y = {symbol}_scaled({low}, {more});", f"    *z = {symbol}_scaled({high}, {more});"]
-    head = f"BITQ_SHARED void {symbol}_put({sums}, uint32_t bias{parameter}, {places})"
-    return [*lines, head, "{", *statements, "}", ""]
+
+
+def bucket_lines(weights: Weights, offsets: NDArray[np.int64], row: int, kind: str, to: str) -> list[str]:
+    """Print the sums of all columns, some columns at a time.
+
+    Args:
+        weights: of one layer.
+        offsets: where each input lies, in elements from the first.
+        row: elements of a row; a row k has the C name ``x<k>``.
+        kind: C type of a sum.
+        to: the array that takes the sums of the columns.
+    """
+    lines = list[str]()
+    for group in groups_of(weights):
+        lines += _group(group, offsets, row, kind, to)
+    return lines
+
+
+def _group(group: Group, offsets: NDArray[np.int64], row: int, kind: str, to: str) -> list[str]:
+    columns, buckets = len(group.signs), group.buckets
+    names = [*(f"s{k}" for k in range(columns)), *(["b"] if buckets else [])]
+    lines = ["{", f"    {kind} {', '.join(names)};"]
+    fresh = [True] * columns
+    for pattern, plus, minus in buckets:
+        lines += [f"    {line}" for line in _wrap(f"b = {_terms(offsets[plus], offsets[minus], row)};")]
+        lines.append("    BITQ_OPAQUE(b);")
+        for column in range(columns):
+            if pattern[column] != 0:
+                if fresh[column]:
+                    lines.append(f"    s{column} = {'' if pattern[column] > 0 else '0 - '}b;")
+                else:
+                    lines.append(f"    s{column} {'+' if pattern[column] > 0 else '-'}= b;")
+                fresh[column] = False
+    lines += [f"    s{k} = 0;" for k in range(columns) if fresh[k]]
+    first = group.first * group.planes
+    cast = "" if kind == "uint32_t" else "(uint32_t)"
+    lines += [f"    {to}[{first + k}] = {cast}s{k};" for k in range(columns)]
+    return [*lines, "}"]
+
+
+def _terms(plus: NDArray[np.int64], minus: NDArray[np.int64], row: int) -> str:
+    text = " + ".join(f"x{k // row}[{k % row}]" for k in plus)
+    return (text or "0") + "".join(f" - x{k // row}[{k % row}]" for k in minus)
 
 
 def _wrap(statement: str) -> list[str]:

@@ -94,12 +94,13 @@ typedef struct {
     bitq_window window;
     uint16_t count;  /* pairs in a row of the output */
     uint16_t apart;  /* bytes from the input of the first place to that of the second one */
-    uint16_t stride; /* words from the input of one pair to that of the next one */
+    uint16_t stride; /* words from the input, or the sums, of one pair to those of the next one */
     uint16_t length; /* words of one packed row */
     uint16_t step;   /* bytes from the output of one pair to that of the next one */
     uint16_t second; /* bytes from the output of the first place to that of the second one */
     uint16_t skip;   /* bytes to the next row of the output */
     uint16_t gap;    /* rows of the input that no window reads, before each next window */
+    uint16_t sets;   /* of sums that the windows of one row share; the pairs read these, not the words. 0: none */
 } bitq_pairs;
 
 /* A convolution whose outputs read only the channels of their group, its taps some places apart. In its linear layer
@@ -232,6 +233,12 @@ void bitq_dense_buckets(const bitq_buckets *layer, const uint8_t *x, bitq_fill_k
 uint32_t bitq_bucket_sums(uint32_t *buckets, uint32_t *rest, uint32_t *sums);
 /* rows: room for the packed rows of one window. */
 void bitq_conv_pairs(const bitq_pairs *layer, bitq_pair *pair, const uint8_t *x, uint32_t *rows, void *y);
+/* The same for a window of one row. row: room for its packed words, or for twice as many if it is made into sums. */
+void bitq_conv_row(const bitq_pairs *layer, bitq_pair *pair, const uint8_t *x, uint32_t *row, void *y);
+uint32_t *bitq_pack_pairs(const bitq_pairs *layer, const uint8_t *row, uint32_t bytes, uint32_t *to);
+void bitq_sums(const uint32_t *x, uint32_t sets, uint32_t *sums);
+void bitq_byte_sums(const uint8_t *x, uint32_t sets, uint32_t *sums);
+void bitq_signed_sums(const int8_t *x, uint32_t sets, uint32_t *sums);
 /* patch: room for the inputs of one output. */
 void bitq_conv(const bitq_convolution *layer, const uint8_t *x, uint8_t *patch, void *y);
 /* taps: room for the weights of one output. */
@@ -291,6 +298,38 @@ static inline int32_t bitq_low_half(uint32_t sum)
 static inline int32_t bitq_high_half(uint32_t sum)
 {
     return bitq_floor_shift(bitq_signed(sum - (uint32_t)bitq_low_half(sum)), 16);
+}
+
+/* The sums first +- second +- third +- fourth: those with + second come first, then those with + third, + fourth. */
+static inline void bitq_eight_sums(uint32_t first, uint32_t second, uint32_t third, uint32_t fourth, uint32_t *sums)
+{
+    const uint32_t plus = first + second;
+    const uint32_t minus = first - second;
+    const uint32_t both = third + fourth;
+    const uint32_t apart = third - fourth;
+    sums[0] = plus + both;
+    sums[1] = plus + apart;
+    sums[2] = plus - apart;
+    sums[3] = plus - both;
+    sums[4] = minus + both;
+    sums[5] = minus + apart;
+    sums[6] = minus - apart;
+    sums[7] = minus - both;
+}
+
+/* Adds or takes one term, in the order of the program: compilers would load many before they add the first. */
+static inline uint32_t bitq_plus(uint32_t sum, uint32_t term)
+{
+    sum += term;
+    BITQ_OPAQUE(sum);
+    return sum;
+}
+
+static inline uint32_t bitq_minus(uint32_t sum, uint32_t term)
+{
+    sum -= term;
+    BITQ_OPAQUE(sum);
+    return sum;
 }
 
 static inline int32_t bitq_larger(int32_t a, int32_t b)
