@@ -131,9 +131,10 @@ def kind_of(trained: Trained) -> Kind:
 def _variant(
     data: Dataset, trained: list[Trained], made: Delivered | None, deploy: Path, target: str
 ) -> VariantResult:
+    deployed = best(trained)  # where bits are learned, seeds differ in them
     result = VariantResult(
-        kind=kind_of(trained[0]),
-        bits=trained[0].bits,
+        kind=kind_of(deployed),
+        bits=deployed.bits,
         metric=Metric.over(data.metric, [_known(t.test) for t in trained]),
         metric_before_rounding=Metric.over(data.metric, [_known(t.before) for t in trained]),
         convergence=_convergence(trained),
@@ -142,7 +143,7 @@ def _variant(
     if made is not None:
         m = made.measurement
         result.parameter_bytes = made.parameter_bytes
-        result.deployed_seed = best(trained).seed
+        result.deployed_seed = deployed.seed
         result.deploy = str(deploy)
         result.host_samples_checked = made.host_samples
         result.host_mismatches = made.host_mismatches

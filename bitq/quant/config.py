@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bitq.core.errors import ConfigError
 from bitq.core.fields import choice, number
@@ -15,6 +15,7 @@ SCALES = ("none", "tensor", "channel", "gate", "absmean", "median", "pow2", "dor
 ROUNDINGS = ("nearest", "adaround")
 POLISHES = ("none", "tune", "flips")
 GAINS = ("free", "pow2")
+BITS = (1, 2, 3, 4, 8)
 FREEZES = ("none", "progressive", "all", "oscillation")
 
 
@@ -55,6 +56,10 @@ class MethodConfig:
         polish_epochs: of the training's epochs, for the polish.
         flip_rounds: of the search over codes.
         gains: ``pow2`` holds the multipliers of the integer model to powers of two while they are polished.
+        bits: what a matrix may have instead of its policy's codebook if the bits shall be learned, all of it fewer
+            (`bitq.quant.bits`); empty leaves the policy's.
+        budget: bytes of the packed weights whose bits are learned, as a share of theirs at 8 bits.
+        decide: when each matrix gets its one codebook; from then on the method goes on as without learned bits.
         reestimate: training rows for the re-estimation of batch-norm statistics at the end; 0 leaves it out.
     """
 
@@ -78,6 +83,9 @@ class MethodConfig:
     polish_epochs: int = number(1, 1, 10_000, "epochs")
     flip_rounds: int = number(30, 1, 100_000, "rounds")
     gains: str = choice("free", GAINS)
+    bits: list[int] = field(default_factory=list[int])
+    budget: float = number(0.25, 0.01, 1.0)
+    decide: float = number(0.3, 0.0, 1.0)
     reestimate: int = number(8000, 0, 10_000_000, "rows")
 
     def check(self, path: str) -> None:
@@ -92,6 +100,12 @@ class MethodConfig:
                 raise ConfigError(f"{path}.{key}: '{value}' needs {allowed}.")
 
         real = self.forward == "float"
+        if not set(self.bits) <= set(BITS):
+            raise ConfigError(f"{path}.bits: choose among 1, 2, 3, 4 and 8; got {list(self.bits)}.")
+        if self.bits:
+            early = self.freeze == "none" or self.decide <= self.freeze_start
+            need("decide", f"{self.decide:g}", early, f"at most {path}.freeze_start={self.freeze_start:g}")
+            need("bits", f"{list(self.bits)}", self.warmup == 0, f"{path}.warmup=0, not {self.warmup:g}")
         if self.warmup:
             need("warmup", f"{self.warmup:g}", not real, f"{path}.forward other than float, which is float anyway")
         if self.gains == "pow2":

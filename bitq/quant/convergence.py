@@ -29,12 +29,16 @@ class Watched:
     """
 
     def __init__(self, matrix: Matrix, replica: int = 0) -> None:
-        self.matrix = matrix
         self.replica = replica
         self.histograms: list[NDArray[np.int64]] = []
+        self.follow(matrix)
+        self._last_change = torch.zeros_like(self._codes, dtype=torch.int32)
+
+    def follow(self, matrix: Matrix) -> None:
+        """Watch another codebook of the same weights from here on."""
+        self.matrix = matrix
         self._codes = self._own(matrix.codes())
         self._changed = torch.zeros_like(self._codes, dtype=torch.bool)
-        self._last_change = torch.zeros_like(self._codes, dtype=torch.int32)
         self._first_scale = float(self._own(matrix.scale()).mean())
 
     @property

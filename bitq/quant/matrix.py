@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bitq.quant.bits import LearnedBits, allowed
 from bitq.quant.codebook import Codebook
 from bitq.quant.config import MethodConfig
-from bitq.quant.forwards import FORWARDS, Moment, quotient, ste
+from bitq.quant.forwards import FORWARDS, Forward, Moment, quotient, ste
 from bitq.quant.learned import LearnedScale
 from bitq.quant.oscillation import Oscillation
 from bitq.quant.regularizers import Regularizer, local
@@ -38,6 +40,7 @@ class Matrix:
         book: its codebook.
         parameter: the parameter, which keeps its identity throughout.
         learned: its scale, where the method learns it.
+        bits: its width, as long as the method learns it.
         tuned: its scale as a parameter that learns once all codes are frozen, where the method wants that.
         done: whether every weight is frozen.
         coarse: whether it has fewer than 8 bits; pull, clipping and early freezing are for these alone.
@@ -60,11 +63,15 @@ class Matrix:
         forward = method.forward if self.coarse or method.forward == "float" else "ste"
         self._forward = FORWARDS.get(forward)
         self.replicas = replicas
-        scale = method.scale if self.coarse else "channel"
+        scale = _scale_name(method, book)
         if replicas > 1 and scale in ("tensor", "gate"):
             scale, gates = "gate", max(gates if scale == "gate" else 1, replicas)
         self._scale_of = SCALES[scale]
         self._gates = gates
+        books = allowed(book, method.bits)
+        self.bits = LearnedBits(books, parameter.shape, partial(_scaled, method, gates)) if len(books) > 1 else None
+        if self.bits is not None:
+            self._forward = Forward(self.bits.value)
         # Rows that share a scale which learns: those of one replica, where it has one scale.
         self._tied = parameter.shape[0] // replicas if scale == "gate" and gates == replicas > 1 else 1
         self._latent: Tensor | None = None
@@ -128,6 +135,8 @@ class Matrix:
         if self._latent is None:
             return
         gradient = self.parameter.grad
+        if gradient is not None and self.bits is not None:
+            self.bits.learn(gradient)
         if gradient is not None and self._forward is not None:
             if self.learned is not None and self._fixed_scale is None:
                 self.learned.learn(self._latent, gradient)
@@ -236,3 +245,11 @@ class Matrix:
         self.parameter.requires_grad = True
         flat = scale.flatten().double().cpu().numpy()
         return QuantizedWeight(codes.to(torch.int8).cpu().numpy(), flat, self.book)
+
+
+def _scale_name(method: MethodConfig, book: Codebook) -> str:
+    return method.scale if book.spread > 0 else "channel"
+
+
+def _scaled(method: MethodConfig, gates: int, w: Tensor, book: Codebook) -> Tensor:
+    return SCALES[_scale_name(method, book)](w, book, gates)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from bitq.core.errors import ConfigError, TrainingError
 from bitq.quant.adaround import adaround
+from bitq.quant.bits import BitBudget, packed_bytes
+from bitq.quant.codebook import CODEBOOKS
 from bitq.quant.config import MethodConfig
 from bitq.quant.convergence import Watched, measure
 from bitq.quant.feedback import FEEDBACKS, Feedback
@@ -63,11 +65,13 @@ class Quantizer:
             Matrix(name, book, model.get_parameter(name), method, gates_of(model, name), replicas)
             for name, book in resolve(policy, model).items()
         ]
+        self._budget = self._shared(steps=1)
         self._watched = [[Watched(matrix, replica) for matrix in self._matrices] for replica in range(replicas)]
         self._relative = {} if strengths is None else _relative(self._matrices, strengths, method.strength)
         self._coarse = [matrix for matrix in self._matrices if matrix.coarse]
         self._regularizer = REGULARIZERS.get(method.regularizer)
         self._feedback: Feedback | None = None
+        self._groups: dict[int, dict[str, Any]] = {}
         self._step = 0
         self._total = 0
         self._finished = False
@@ -91,14 +95,44 @@ class Quantizer:
         for matrix in self._matrices:
             if id(matrix.parameter) not in groups:
                 raise ConfigError(f"the optimizer does not update {matrix.name}, which the policy quantizes.")
-            beside = (matrix.learned.parameter if matrix.learned is not None else None, matrix.tuned)
-            groups[id(matrix.parameter)]["params"].extend(scale for scale in beside if scale is not None)
         self._groups = groups
+        for matrix in self._matrices:
+            self._add_scales(matrix)
         self._total = total_steps
+        self._budget = self._shared(round(total_steps * self.method.decide))
         if self.method.schedule in FEEDBACKS:
             self._feedback = FEEDBACKS[self.method.schedule](self.method, total_steps)
         self._hooks.append(optimizer.register_step_pre_hook(self._before_step))
         self._hooks.append(optimizer.register_step_post_hook(self._after_step))
+
+    def _add_scales(self, matrix: Matrix) -> None:
+        """Have a matrix's scales learned in its group of the optimizer, once it has its codebook."""
+        beside = (matrix.learned.parameter if matrix.learned is not None else None, matrix.tuned)
+        if matrix.bits is None and self._groups:
+            self._groups[id(matrix.parameter)]["params"].extend(scale for scale in beside if scale is not None)
+
+    def _shared(self, steps: int) -> BitBudget | None:
+        """Return the budget of the matrices whose bits are learned in so many steps; None if there are none."""
+        learned = {matrix.name: matrix.bits for matrix in self._matrices if matrix.bits is not None}
+        shapes = [matrix.parameter.shape for matrix in self._matrices if matrix.bits is not None]
+        limit = self.method.budget * sum(packed_bytes(shape, CODEBOOKS["int8"]) for shape in shapes)
+        return BitBudget(learned, limit, steps) if learned else None
+
+    @torch.no_grad()
+    def _decide(self, budget: BitBudget) -> None:
+        """Give every matrix whose bits were learned its one codebook."""
+        for matrix in self._matrices:
+            matrix.hide()
+        self._budget = None
+        books, settled = budget.decide(), replace(self.method, bits=[])
+        for place, matrix in enumerate(self._matrices):
+            if matrix.bits is not None:
+                gates = gates_of(self.model, matrix.name)
+                decided = Matrix(matrix.name, books[matrix.name], matrix.parameter, settled, gates)
+                self._matrices[place] = decided
+                self._watched[0][place].follow(decided)
+                self._add_scales(decided)
+        self._coarse = [matrix for matrix in self._matrices if matrix.coarse]
 
     @property
     def steps(self) -> int:
@@ -147,10 +181,14 @@ class Quantizer:
     def _hide(self) -> None:
         for matrix in self._matrices:
             matrix.hide()
+        if self._budget is not None:
+            self._budget.step()
 
     @torch.no_grad()
     def _after_step(self, optimizer: Any = None, args: Any = None, kwargs: Any = None) -> None:
         self._step += 1
+        if self._budget is not None and self.progress >= self.method.decide:
+            self._decide(self._budget)
         self._pull()
         self._freeze()
         self._show()
@@ -165,7 +203,7 @@ class Quantizer:
     def _pull(self) -> None:
         strength = self.strength if self._regularizer is not None else 0.0
         for matrix in self._matrices:
-            if matrix.done:
+            if matrix.done or matrix.bits is not None:
                 continue
             if matrix.coarse:
                 if self._regularizer is not None:
@@ -202,9 +240,13 @@ class Quantizer:
     def measure(self, replica: int = 0) -> dict[str, float]:
         """Return what an epoch's log needs, and start counting flips anew; see `bitq.quant.convergence.measure`.
 
-        ``weights/strength`` is the present λ, where there is a regularizer.
+        ``weights/strength`` is the present λ, where there is a regularizer, and ``weights/<name>/bits`` the width of
+        each matrix, where the method learns it.
         """
         log = measure(self._watched[replica])
+        if self.method.bits:
+            widths = {m.name: m.bits.bits if m.bits is not None else float(m.book.bits) for m in self._matrices}
+            log |= {f"weights/{name}/bits": bits for name, bits in widths.items()}
         if self._regularizer is not None:
             log["weights/strength"] = self.strength
         return log
@@ -247,6 +289,8 @@ class Quantizer:
         """
         if self._finished:
             raise TrainingError("the quantizer is finished already; it rounds once.")
+        if self._budget is not None:
+            self._decide(self._budget)
         for matrix in self._matrices:
             if not bool(torch.isfinite(matrix.data).all()):
                 raise TrainingError(f"{matrix.name} holds values that are not finite: the training diverged.")

@@ -48,7 +48,7 @@ def pays(model: nn.Module, data: Dataset, config: TrainConfig, method: MethodCon
     if data.task != "classification" or config.augment or config.distill or not config.epochs:
         return False
     if method is not None:
-        closed = method.schedule in ("paced", "learned") or method.rounding == "adaround"
+        closed = method.schedule in ("paced", "learned") or method.rounding == "adaround" or bool(method.bits)
         if closed or method.scale not in _SCALES or method.forward == "dorefa":
             return False
     return _multiplications(model, data) * config.batch <= MOST_MULTIPLICATIONS and _alike(model, data)

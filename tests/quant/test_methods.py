@@ -103,7 +103,7 @@ def test_where_it_freezes_all_weights_are_codewords(name, book):
     assert trained(name, book).log["weights/within_1pct"] == 1
 
 
-@NAMED
+@pytest.mark.parametrize("name", [n for n in NAMES if not named_method(n).bits])
 def test_eight_bits_beside_one_bit_stay_a_full_codebook(name):
     model = network()
     quantizer = Quantizer(model, {"*": "bipolar", "3.weight": "int8"}, named_method(name))
