@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -92,12 +93,20 @@ def main(task: Task) -> int:
 def usage() -> str:
     """Return the help text: how to call it, and every choice of every group."""
     groups = ["experiment", *GROUPS, "debug"]
-    lines = [f"  {group:<11} {', '.join(choices(group))}" for group in groups]
+    lines = [
+        textwrap.fill(", ".join(choices(group)), 110, initial_indent=f"  {group:<11} ", subsequent_indent=" " * 14)
+        for group in groups
+    ]
     return _USAGE.format(groups="\n".join(lines))
 
 
 def explain(error: Exception) -> str:
     """Return one or two lines for an error of Hydra or OmegaConf, with the nearest right name where there is one."""
+    if isinstance(error, OverrideParseException):
+        return (
+            f"'{error.override}' cannot be read as KEY=VALUE; a value with = , : {{ }} [ ] ( ) that is no list "
+            "or mapping takes quotes of its own, as in 'data.path=\"a=b.npz\"'."
+        )
     chain = [str(e) for e in (error, error.__cause__) if e is not None]
     text = "\n".join(chain)
     key = re.search(r"full_key: (\S+)", text) or re.search(r"Could not override '([^']+)'", text)

@@ -7,6 +7,7 @@ from bitq.core.errors import ConfigError, DeployError
 from bitq.core.metrics import ERRORS
 from bitq.data.dataset import Dataset
 from bitq.experiment import FEW, build_model, lowered
+from bitq.ir.stream import stream_of
 from bitq.quant.policy import matrix_names, resolve
 from bitq.quant.quantizer import Quantizer
 from bitq.train.rehearse import check_scores
@@ -25,6 +26,8 @@ def check_variants(config: ExperimentConfig, data: Dataset) -> None:
         raise ConfigError(f"search: compares shares, and {data.metric} is an error in units; choose +search=null.")
     if isinstance(config.model, ForestConfig):
         config.model.check_data(data.task, data.input.shape)
+        if config.target.hop is not None:
+            raise ConfigError("target.hop: trees read whole windows and keep no state; set target.hop=null.")
         return
     if data.task != "classification" and config.quant.polish != "none":
         raise ConfigError(f"quant.polish: polishes classifiers; set none for data.task={data.task}.")
@@ -44,6 +47,11 @@ def check_variants(config: ExperimentConfig, data: Dataset) -> None:
                 "Give every matrix a codebook, for example '*': int8 first."
             )
         try:
-            lowered(data, Quantizer(model, variant.policy, named_method("ptq")).finish(), "untrained", FEW)
+            graph = lowered(data, Quantizer(model, variant.policy, named_method("ptq")).finish(), name, FEW)
         except DeployError as error:
             raise ConfigError(f"model {config.model.name}: {error}") from error
+        try:
+            if config.target.hop is not None:
+                stream_of(graph, config.target.hop)
+        except DeployError as error:
+            raise ConfigError(f"target.hop: {error}") from error

@@ -35,7 +35,8 @@ def command(tmp_path, monkeypatch, capsys):
     ("arguments", "says"),
     [
         # F01: unknown names
-        (["quant.bitz=4"], "unknown key 'quant.bitz'. Allowed: .*strength"),
+        (["quant.bitz=4"], "unknown key 'quant.bitz'. Did you mean 'bits'"),
+        (["quant.colour=4"], "unknown key 'quant.colour'. Allowed: .*strength"),
         (["train.epoch=3"], "unknown key 'train.epoch'. Did you mean 'epochs'"),
         (["epochs=3"], "unknown key 'epochs'. Did you mean 'train.epochs'"),
         (["foo.bar=3"], "unknown key 'foo'. Allowed: data, "),
@@ -101,7 +102,9 @@ def command(tmp_path, monkeypatch, capsys):
         (["experiment=../../x"], "experiment=../../x: there is no such choice"),
         (["data=/etc/passwd"], "data=/etc/passwd: there is no such choice"),
         (["plugin=nothere.py"], "plugin=.*nothere.py: there is no such Python file"),
-        (["train.epochs"], "train.epochs"),
+        (["train.epochs"], "'train.epochs' cannot be read as KEY=VALUE; .*quotes"),
+        (["variants.x.policy.*=int8"], r"'variants.x.policy.\*=int8' cannot be read as KEY=VALUE"),
+        (["+variants.x={policy: {a: int8}"], "cannot be read as KEY=VALUE"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else "",
 )

@@ -18,7 +18,6 @@ from bitq.data.dataset import Dataset, InputSpec, Split, Step
 from bitq.data.labels import MEANING, Labels
 from bitq.data.labels import check as check_labels
 from bitq.data.npz import read_npz
-from bitq.data.root import missing
 from bitq.data.splits import balanced_weights
 
 STAND_INS = 1_200
@@ -35,7 +34,9 @@ def arrays(config: ArraysConfig) -> Dataset:
     """
     path = Path(config.path).expanduser().absolute()
     if not path.is_file():
-        raise missing("arrays", path, "Correct data.path: save the arrays with numpy.savez(path, x=..., y=...)")
+        raise DataError(
+            f"arrays: nothing at {path}; correct data.path, or save the arrays with numpy.savez(path, x=..., y=...)."
+        )
     data = read_npz(path)
     if "x_train" in data:
         x, labels, parts = _premade(path, data, config)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
@@ -151,4 +153,8 @@ def _results(node: fx.Node) -> list[fx.Node]:
 
 
 def _covered() -> str:
-    return ", ".join(sorted(t.__name__ for t in MODULES if t.__module__.startswith("torch")))
+    """Return the layers that are covered, in few words: without their dimensions, and activations together."""
+    kinds = [kind for kind in MODULES if kind.__module__.startswith("torch.nn")]
+    named = [kind for kind in kinds if not kind.__module__.endswith((".activation", ".dropout"))]
+    names = {re.sub("[12]d$", "", kind.__name__) for kind in named} | {"RNN", "GRU", "LSTM"}
+    return f"{', '.join(sorted(names))}, dropout, the usual activations"

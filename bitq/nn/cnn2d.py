@@ -37,7 +37,7 @@ def build(config: Cnn2dConfig, shape: tuple[int, ...], classes: int) -> nn.Modul
         width, height, length = config.last, height - config.kernel + 1, length - config.kernel + 1
     if min(height, length) < 1:
         raise ConfigError(
-            f"model cnn2d: a {shape[1]}×{shape[2]} image is too small; lower model.kernel or model.channels."
+            f"model cnn2d: an image of {shape[1]}×{shape[2]} is too small; lower model.kernel or model.channels."
         )
     layers["flatten"] = nn.Flatten()
     layers["head"] = nn.Linear(width * height * length, classes, bias=False)

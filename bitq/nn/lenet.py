@@ -32,7 +32,7 @@ def build(config: LenetConfig, shape: tuple[int, ...], classes: int) -> nn.Modul
         width = channels
         if min(height, length) < 1:
             raise ConfigError(
-                f"model lenet: a {shape[1]}×{shape[2]} image is too small; lower model.kernel or stride."
+                f"model lenet: an image of {shape[1]}×{shape[2]} is too small; lower model.kernel or stride."
             )
     layers["flatten"] = nn.Flatten()
     layers["fc1"] = nn.Linear(width * height * length, config.hidden, bias=False)

@@ -82,7 +82,7 @@ def print_end(
         result: of the run.
         result_path: printed last, alone on its line.
         link: where to look at the runs.
-        notes: lines to print below the table.
+        notes: what else a reader must know, printed below the table.
         console: to print on; standard output by default.
     """
     console = console or Console(highlight=False)
@@ -99,7 +99,7 @@ def print_end(
         console.print(coloured)
     elif rows:  # too narrow a terminal gets whole numbers, wrapped, rather than cut ones
         _lines(console, _plain(head, rows))
-    _lines(console, [*_remarks(result), *notes])
+    _lines(console, [*_remarks(result), *(f"Note: {note}" for note in notes)])
     for name, variant in result.variants.items():
         if variant.deploy is not None:
             _lines(console, [f"C code ({name}): {variant.deploy}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -54,16 +55,22 @@ def _read(path: Path) -> dict[str, Tensor]:
             else torch.load(path, map_location="cpu", weights_only=True)
         )
     except Exception as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigError(
-            f"{path} cannot be read as weights ({reason[:200]}); save them with safetensors.torch.save_file or with "
-            "torch.save(model.state_dict(), path)."
+            f"{path} cannot be read as weights ({_reason(error)}); save them with safetensors.torch.save_file or "
+            "with torch.save(model.state_dict(), path)."
         ) from error
     if isinstance(held, dict) and isinstance(held.get("state_dict"), dict):
         held = held["state_dict"]
     if not isinstance(held, dict) or not all(isinstance(values, Tensor) for values in held.values()):
         raise ConfigError(f"{path} holds {type(held).__name__}, not a state_dict; save model.state_dict().")
     return held
+
+
+def _reason(error: Exception) -> str:
+    """Return in a few words why a file could not be read; torch's own words for an object in it are a page."""
+    if found := re.search(r"GLOBAL (\S+)", str(error)):
+        return f"it holds a {found.group(1)}, and objects may run code"
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
 
 
 def _without_prefix(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -172,7 +172,10 @@ def test_constant_channels_are_noted(tmp_path: Path) -> None:
 def test_paths_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.path: name the \.npz file"):
         load(ArraysConfig())
-    with pytest.raises(DataError, match=r"nothing at .*none\.npz.*data\.path"):
+    with pytest.raises(
+        DataError,
+        match=r"nothing at .*none\.npz; correct data\.path, or save the arrays with \S+ x=\.\.\., y=\.\.\.\)\.$",
+    ):
         load(ArraysConfig(path=str(tmp_path / "none.npz")))
     with pytest.raises(ConfigError, match=r"must be at most 0\.9"):
         load(ArraysConfig(path="x", val_fraction=0.6, test_fraction=0.5))

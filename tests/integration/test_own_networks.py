@@ -94,6 +94,13 @@ def test_what_cannot_be_is_refused_before_training(experiment, data, forward, sa
         check_variants(experiment(forward), data)
 
 
+def test_samples_one_by_one_are_refused_before_training_where_nothing_keeps_a_state(data):
+    with pytest.raises(ConfigError, match=r"target\.hop: graph 'int8' cannot stream: it has no recurrent layer"):
+        check_variants(compose(["experiment=digits", "target.hop=5"]), data)
+    with pytest.raises(ConfigError, match=r"target\.hop: trees .* keep no state; set target\.hop=null"):
+        check_variants(compose(["experiment=digits", "model=forest", "target.hop=5"]), data)
+
+
 def test_what_is_no_module_is_refused(experiment, data, monkeypatch):
     config = experiment(residual_and_view)
     monkeypatch.setitem(MODELS._entries, "mlp", Entry(MlpConfig, lambda *_: len))

@@ -121,6 +121,8 @@ class Functional(nn.Module):
         match self.head:
             case "sort":
                 return y.sort(1)
+            case "floor":
+                return y.floor()
             case "pair":
                 return y, y
             case _:
@@ -150,6 +152,7 @@ def image(*tail: nn.Module) -> nn.Sequential:
             "'1' .LayerNorm.*Use nn.BatchNorm1d",
         ),
         (Functional("sort"), (4,), "'sort' in the forward pass.*Use x.amax"),
+        (Functional("floor"), (4,), "'floor' in the forward pass.*Covered: AdaptiveAvgPool, .*GRU, .*activations"),
         (Functional("pair"), (4,), "returns a value twice"),
         (Functional("branch"), (4,), "Functional cannot be traced.*not branch or assert on values"),
     ],
@@ -159,6 +162,7 @@ def test_what_is_not_covered_is_refused_by_its_path(model, shape, says):
     with pytest.raises(DeployError, match=f"(?s){says}") as caught:
         lowered(model, shape)
     assert "0x" not in str(caught.value)
+    assert len(str(caught.value)) < 400
 
 
 def test_a_float_layer_is_refused_with_the_line_that_helps():

@@ -86,6 +86,14 @@ def test_damage_and_code_are_refused(tmp_path, name, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_whole_model_is_refused_in_a_few_words(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"it holds a torch\.nn\.\S+, and objects may run code\); save them"
+    ) as caught:
+        load_weights(network(), saved(tmp_path / "w.pt", network()))
+    assert len(str(caught.value)) < 350
+
+
 def test_other_content_and_a_missing_file_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="no such file"):
         load_weights(network(), tmp_path / "none.pt")

@@ -62,7 +62,7 @@ def fold(node: Any, values: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         DeployError: its operator is not one of those, or it makes too many numbers.
     """
     if node.op_type not in _FOLDED:
-        raise DeployError(f"of constants, {', '.join(sorted(_FOLDED))} are computed; fold it in the file.")
+        raise DeployError("of constants, it is not computed here; let the exporter fold it, or onnxsim in the file.")
     if (size := _size(node.op_type, list(values.values()))) > MOST:
         raise DeployError(f"it makes {size:,} constants; at most {MOST:,} are computed.")
     from onnx.reference import ReferenceEvaluator
