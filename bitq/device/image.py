@@ -5,6 +5,7 @@ The difference between the two is what the model costs; start-up, vectors and th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,8 +53,14 @@ class Image:
         return self.elf.flash_bytes
 
 
-def link(deployment: Deployment, target: TargetConfig, folder: Path) -> Image:
+def link(deployment: Deployment, target: TargetConfig, folder: Path, libraries: Sequence[Path] = ()) -> Image:
     """Build the firmware of a model and its empty twin into a folder.
+
+    Args:
+        deployment: the model.
+        target: core, compiler and optimization.
+        folder: takes the images.
+        libraries: archives that are linked behind the model, whose functions count as its own.
 
     Raises:
         DeployError: a function is undefined: the firmware is linked without any runtime library.
@@ -79,7 +86,7 @@ def link(deployment: Deployment, target: TargetConfig, folder: Path) -> Image:
     ]
     harness = [_FIRMWARE / ("start_riscv.c" if core.is_risc_v else "start.c"), _FIRMWARE / "main.c"]
     sources = [source.resolve() for source in deployment.sources]
-    compiler.build(flags, [*harness, *sources], folder / "firmware.elf")
+    compiler.build(flags, [*harness, *sources, *libraries], folder / "firmware.elf")
     compiler.build(flags, [*harness, _FIRMWARE / "empty.c"], folder / "empty.elf")
     full, empty = elf.read(folder / "firmware.elf"), elf.read(folder / "empty.elf")
     return Image(

@@ -6,7 +6,7 @@ The last step before a model counts as delivered: exact on every sample and with
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,7 @@ def verify(
     scores: NDArray[np.int32],
     winners: NDArray[np.int32],
     on_progress: Callable[[int, int], None] | None = None,
+    libraries: Sequence[Path] = (),
 ) -> Measurement:
     """Build a deploy folder for a target, execute the first ``target.samples`` inputs there and compare.
 
@@ -93,6 +94,7 @@ def verify(
         scores: what the reference says, int32 ``(n, k)``.
         winners: what the reference says, int32 ``(n,)``.
         on_progress: called as ``on_progress(done, total)``.
+        libraries: archives that code of others needs; a model of bitq needs none.
 
     Returns:
         The measurement; mismatches and exceeded budgets are in it, not raised.
@@ -110,7 +112,7 @@ def verify(
             f"expected at least one row, (n, {model.scores}) and (n,)."
         )
     with tempfile.TemporaryDirectory(prefix="bitq-device-") as temporary:
-        built = image.link(model, target, Path(temporary))
+        built = image.link(model, target, Path(temporary), libraries)
         instructions = isa.disassemble(built.elf)
         isa.check(built.elf, instructions, target.core.instruction_set, target.core.display)
         ran = None

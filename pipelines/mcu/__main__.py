@@ -23,13 +23,15 @@ from bitq.core import files
 from bitq.core.errors import BitqError, ConfigError, nearest
 from bitq.core.processes import find_tool
 from bitq.device.config import CORES, TargetConfig
+from bitq.device.host import HostModel
 from bitq.device.verify import Measurement, verify
 from bitq.ir.graph import Graph
 from bitq.ir.reference import evaluate
 from bitq.ir.types import BIPOLAR, INT8, ODD2, ODD4, TERNARY
-from pipelines.mcu import emlearn
 from pipelines.mcu.figure import Point, draw
 from pipelines.mcu.forest import n5
+from pipelines.mcu.forest import rows as rows_of
+from pipelines.mcu.generators import GENERATORS, Generator, features_of
 from pipelines.mcu.networks import NETWORKS, inputs_of
 from pipelines.mcu.plain import write_plain
 from pipelines.mcu.summary import Binary, summary
@@ -122,15 +124,19 @@ def _measure(given: dict[str, list[str]]) -> Iterator[Row]:
             x = inputs_of(graph, samples)
             expected = evaluate(graph, x)
             scores = expected.scores
-            if not engine.startswith(("bitq", _PLAIN)):
-                x, scores = emlearn.features_of(graph, x), expected.winners[:, None]
+            peer = _generator(engine)
+            if peer is not None:
+                x, scores = features_of(graph, x), expected.winners[:, None]
             x = x.reshape(-1, *input_shape(graph.input.shape))
             for mode in given["optimize"]:
                 with tempfile.TemporaryDirectory(prefix="bitq-mcu-") as name:
                     folder = Path(name) / "deploy"
                     _write(folder, engine, graph, mode)
+                    if network == "N5" and mode == given["optimize"][0]:
+                        print(f"{network} {engine}: {_accuracy(folder, graph, is_peer=peer is not None)}", flush=True)
                     for target in _targets(given, mode):
-                        measured = verify(folder, target, x, scores, expected.winners)
+                        libraries = peer.libraries(target.core) if peer else ()
+                        measured = verify(folder, target, x, scores, expected.winners, libraries=libraries)
                         yield _told(_row(network, engine, mode, measured))
 
 
@@ -138,10 +144,10 @@ def _engines(network: str, bits: Sequence[str]) -> list[tuple[str, Graph]]:
     if network != "N5":
         mine = [(f"bitq {which} bit", NETWORKS[network](BITS[which])) for which in bits]
         return [(_PLAIN, NETWORKS[network](INT8, INT8)), *mine]
-    if emlearn.is_installed():
-        return [("bitq", n5()), (emlearn.name(), n5())]
-    print(emlearn.MISSING, file=sys.stderr)
-    return [("bitq", n5())]
+    for peer in GENERATORS:
+        if peer.missing:
+            print(peer.missing, file=sys.stderr)
+    return [("bitq", n5()), *((peer.name, n5()) for peer in GENERATORS if not peer.missing)]
 
 
 def _write(folder: Path, engine: str, graph: Graph, mode: str) -> None:
@@ -151,8 +157,24 @@ def _write(folder: Path, engine: str, graph: Graph, mode: str) -> None:
         none = np.zeros((0, graph.input.size), graph.input.dtype.array)
         vectors = vectors_of(graph, none, np.zeros(0, np.int64), at_least=1)
         write_deploy(folder, graph, DeployInfo(), vectors, mode)
-    else:
-        emlearn.write_emlearn(folder)
+    elif (peer := _generator(engine)) is not None:
+        peer.write(folder)
+
+
+def _generator(engine: str) -> Generator | None:
+    return next((peer for peer in GENERATORS if engine.startswith(peer.package)), None)
+
+
+def _accuracy(folder: Path, graph: Graph, *, is_peer: bool) -> str:
+    """Return in words how many rows of the forest's data the C, built for this machine, decides rightly."""
+    model, shares = HostModel(folder), list[float]()
+    for held_out in (False, True):
+        x, y = rows_of(held_out=held_out)
+        winners = model.predict(features_of(graph, x) if is_peer else x).winners
+        shares.append(100 * float((winners == y).mean()))
+    return (
+        f"{shares[0]:.1f} % of the rows that the forest was fitted to are right, {shares[1]:.1f} % of those held out"
+    )
 
 
 def _targets(given: dict[str, list[str]], mode: str) -> list[TargetConfig]:

@@ -20,16 +20,22 @@ from bitq.trees.rounding import lattice_of
 GENERATOR = "sklearn.datasets.make_classification"
 SEED = 5
 _FEATURES = TensorType((20,), INT16, 1.0)
-_ROWS = 2000
+_ROWS, _HELD_OUT = 2000, 1000
 _CLASSES = 3
 
 
-def rows() -> tuple[NDArray[np.int16], NDArray[np.int64]]:
-    """Return features int16 ``(n, 20)``, of a spread of some 4,000, and their classes ``(n,)``."""
+def rows(*, held_out: bool = False) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
+    """Return features int16 ``(n, 20)``, of a spread of some 4,000, and their classes: to fit, or held out."""
     x, y = make_classification(
-        _ROWS, n_features=_FEATURES.size, n_informative=8, n_redundant=4, n_classes=_CLASSES, random_state=SEED
+        _ROWS + _HELD_OUT,
+        n_features=_FEATURES.size,
+        n_informative=8,
+        n_redundant=4,
+        n_classes=_CLASSES,
+        random_state=SEED,
     )
-    return np.clip(np.rint(x * 2000), INT16.low, INT16.high).astype(np.int16), y.astype(np.int64)
+    part = slice(_ROWS, None) if held_out else slice(_ROWS)
+    return np.clip(np.rint(x[part] * 2000), INT16.low, INT16.high).astype(np.int16), y[part].astype(np.int64)
 
 
 @cache

@@ -23,7 +23,7 @@ def test_equal_graphs_give_equal_bytes():
 
 def test_only_needed_runtime_files_are_emitted():
     files = set(emit(sequence_net()).files)
-    expected = {"bitq_argmax.c", "bitq_bits.c", "bitq_conv.c", "bitq_dense.c", "bitq_max_inside.c"}
+    expected = {"bitq_bits.c", "bitq_conv.c", "bitq_dense.c", "bitq_max_inside.c"}
     called = {"bitq_finish.c", "bitq_mulsi3.c", "bitq_rescaled.c"}
     assert files == expected | called | {"bitq.h", "model.c", "model.h"}
 
@@ -32,7 +32,6 @@ def test_speed_makes_code_of_small_convolutions():
     files = set(emit(sequence_net(), "speed").files)
     assert files == {
         "bitq.h",
-        "bitq_argmax.c",
         "bitq_bits.c",
         "bitq_conv_row.c",
         "bitq_dense.c",

@@ -1,8 +1,8 @@
 """Decision trees as comparisons, where speed counts: a function of nested conditions for each tree.
 
-A tree is given a total and returns it with its leaf added. Votes of all classes but the first share one total, a lane
-of bits each; the first class has what is left. Features of 16 bits that are compared often are first turned into the
-bytes that their thresholds tell apart, for a byte and its threshold take the shortest instructions.
+Features of 16 bits that are compared often are first turned into the bytes that their thresholds tell apart, for a
+byte and its threshold take the shortest instructions. The votes of all classes but the first share one word, a lane
+of bits each; the first class has what is left.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def forest(op: Forest, at: Place) -> Layer:
     x, trees = at.inputs[0], _trees(op, at.inputs[0].type.dtype)
     steps = _steps(trees) if x.type.dtype is INT16 else {}
     constants = [
-        Constant(f"{at.symbol}_{number}", _function(f"{at.symbol}_{number}", tree, op, x, steps), 0)
+        Constant(f"{at.symbol}_{number}", _function(f"{at.symbol}_{number}", tree, x, steps), 0)
         for number, tree in enumerate(trees)
     ]
     whole = [
@@ -141,42 +141,41 @@ def _byte_lines(steps: dict[int, _Steps]) -> list[str]:
 def _calls(op: Forest, symbol: str, has_steps: bool) -> list[str]:
     """Print the calls of all trees and what they give."""
     given = "features, steps" if has_steps else "features"
-    names = [f"{symbol}_{number}" for number in range(len(op.leaves))]
+    calls = [f"{symbol}_{number}({given})" for number in range(len(op.leaves))]
     lanes = _lanes(op)
-    if op.votes and lanes:
-        lines = ["uint32_t total = 0;"]
-        for name in names:
-            lines += [f"total = {name}({given}, total);", "BITQ_OPAQUE(total);"]
-        mask = (1 << lanes) - 1
-        lines += [
-            f"y[{score}] = (int32_t)({f'total >> {lanes * (score - 1)}' if score > 1 else 'total'} & {mask}u);"
-            for score in range(1, op.scores)
-        ]
-        rest = "".join(f" - y[{score}]" for score in range(1, op.scores))
-        return [*lines, f"y[0] = {len(names)}{rest};"]
-    lines = [f"y[{score}] = 0;" for score in range(op.scores)]
-    if op.votes:
-        return [*lines, *(f"++y[{name}({given}, 0)];" for name in names)]
-    targets = op.targets().tolist()
-    return lines + [
-        f"y[{score}] = bitq_signed({name}({given}, (uint32_t)y[{score}]));"
-        for name, score in zip(names, targets, strict=True)
+    if not lanes:
+        lines = [f"y[{score}] = 0;" for score in range(op.scores)]
+        if op.votes:
+            return [*lines, *(f"++y[{call}];" for call in calls)]
+        return lines + [f"y[{score}] += {call};" for call, score in zip(calls, op.targets().tolist(), strict=True)]
+    lines = ["uint32_t votes = 0;"]
+    for call in calls:
+        # A compiler that knows the cases leads each leaf to its own.
+        lines += [f"switch ({call}) {{"]
+        for score in range(1, op.scores):
+            lines += [f"case {score}:", f"    votes += {1 << lanes * (score - 1)}u;", "    break;"]
+        lines += ["default:", "    break;", "}", "BITQ_OPAQUE(votes);"]
+    mask = (1 << lanes) - 1
+    lines += [
+        f"y[{score}] = (int32_t)({f'votes >> {lanes * (score - 1)}' if score > 1 else 'votes'} & {mask}u);"
+        for score in range(1, op.scores)
     ]
+    return [*lines, f"y[0] = {len(calls)}{''.join(f' - y[{score}]' for score in range(1, op.scores))};"]
 
 
 def _lanes(op: Forest) -> int:
-    """Return the bits of a lane of votes; 0 where the lanes of all classes but the first do not fit in a word."""
+    """Return the bits of a lane of votes; 0 where leaves are values, or there are more classes than lanes."""
     bits = len(op.leaves).bit_length()
-    return bits if bits * (op.scores - 1) <= _LANES else 0
+    return bits if op.votes and bits * (op.scores - 1) <= _LANES else 0
 
 
-def _function(name: str, tree: _Split | int, op: Forest, x: Operand, steps: dict[int, _Steps]) -> str:
+def _function(name: str, tree: _Split | int, x: Operand, steps: dict[int, _Steps]) -> str:
     element = "int16_t" if x.type.dtype is INT16 else "int8_t" if x.flip else "uint8_t"
     raised = 128 if x.type.dtype is INT8 and not x.flip else 0
-    body = _lines(tree, op, raised, steps, "    ")
+    body = _lines(tree, raised, steps, "    ")
     uses_x, uses_steps = (any(f"{array}[" in line for line in body) for array in ("(x", "(steps"))
     lines = [
-        f"static uint32_t {name}(const void *features, {'const uint8_t *steps, ' if steps else ''}uint32_t total)",
+        f"static int32_t {name}(const void *features{', const uint8_t *steps' if steps else ''})",
         "{",
         f"    const {element} *const x = features;" if uses_x else "    (void)features;",
         *(["    (void)steps;"] if steps and not uses_steps else []),
@@ -187,24 +186,16 @@ def _function(name: str, tree: _Split | int, op: Forest, x: Operand, steps: dict
     return "\n".join(lines)
 
 
-def _lines(branch: _Split | int, op: Forest, raised: int, steps: dict[int, _Steps], indent: str) -> Sequence[str]:
+def _lines(branch: _Split | int, raised: int, steps: dict[int, _Steps], indent: str) -> Sequence[str]:
     if not isinstance(branch, _Split):
-        return [f"{indent}return {_with_leaf(branch, op)};"]
+        return [f"{indent}return {branch};"]
     feature, threshold = branch.feature, branch.threshold
     own = steps.get(feature)
     fits = own is not None and own.holds(threshold)
     condition = own.condition(threshold) if own and fits else f"x[{feature}] <= {threshold + raised}"
     return [
         f"{indent}if ({condition}) {{",
-        *_lines(branch.below, op, raised, steps, f"{indent}    "),
+        *_lines(branch.below, raised, steps, f"{indent}    "),
         f"{indent}}}",
-        *_lines(branch.above, op, raised, steps, indent),
+        *_lines(branch.above, raised, steps, indent),
     ]
-
-
-def _with_leaf(value: int, op: Forest) -> str:
-    """Return the total with a leaf added."""
-    lanes = _lanes(op) if op.votes else 0
-    if lanes:
-        value = 1 << lanes * (value - 1) if value else 0
-    return f"total {'-' if value < 0 else '+'} {abs(value)}u" if value else "total"
