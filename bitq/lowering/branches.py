@@ -53,25 +53,34 @@ def times(builder: Builder, node: fx.Node, module: Times) -> Value:
 
 
 def join(builder: Builder, node: fx.Node, module: Join) -> Value | Lazy:
-    """Values side by side along their channels, brought to one type first; one alone is itself."""
+    """Values side by side, along their channels or another axis, brought to one type first; one alone is itself."""
     layer, values = str(node.target), operands(builder, node)
     shape = builder.seen(node).shape
-    what = f"dim={module.dim}; only dim=1, the channels, is covered; flatten both and join them along dim=1"
-    require(module.dim in (1, -len(shape)), layer, what)
+    axis = module.dim % (len(shape) + 1) - 1
+    require(axis >= 0, layer, f"dim={module.dim} joins rows of the batch; use dim=1")
     if len(values) == 1:
         return values[0]
+    if axis > 0:  # as channels, and back
+        moved = [Arranged(layer, value, np.moveaxis(torch_order(value), axis, 0)).settle(builder) for value in values]
+        joined = _joined(builder, node, moved, (shape[axis], *shape[:axis], *shape[axis + 1 :]))
+        return Arranged(layer, joined, np.moveaxis(torch_order(joined), 0, axis))
+    joined = _joined(builder, node, values, shape)
+    if not any(value.flat_from for value in values):
+        return joined
+    starts = np.cumsum([0, *(value.type.size for value in values)])
+    places = [torch_order(value) + start for value, start in zip(values, starts, strict=False)]
+    return Arranged(layer, joined, np.concatenate(places))
+
+
+def _joined(builder: Builder, node: fx.Node, values: list[Stored], shape: tuple[int, ...]) -> Stored:
+    layer = str(node.target)
     kinds = {(value.type.dtype.name, value.type.scale, value.type.zero_point) for value in values}
     out = values[0].type if len(kinds) == 1 else builder.activation(builder.seen(node), ())
     names = [builder.cast(layer, value, out).name for value in values]
     name = builder.name(layer)
     out = replace(out, shape=channels_last(shape))
     builder.add(Concat(name=name, inputs=tuple(names), out=out, layer=layer))
-    joined = Stored(name, out, shape)
-    if not any(value.flat_from for value in values):
-        return joined
-    starts = np.cumsum([0, *(value.type.size for value in values)])
-    places = [torch_order(value) + start for value, start in zip(values, starts, strict=False)]
-    return Arranged(layer, joined, np.concatenate(places))
+    return Stored(name, out, shape)
 
 
 def _before_clamp(node: fx.Node) -> fx.Node:

@@ -5,6 +5,7 @@ What torch has no module for has a small one in `bitq.lowering.standins`.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -77,9 +78,7 @@ def _pad(pad: Sequence[int], mode: str = "constant", value: float | None = None)
 def _clamp(min: float | None = None, max: float | None = None) -> nn.Module:  # noqa: A002  torch's names
     if (min, max) == (0, None):
         return nn.ReLU()
-    if min is None or max is None:
-        raise ValueError(f"min={min}, max={max}; two numbers, or min=0 alone, are covered")
-    return nn.Hardtanh(min, max)
+    return nn.Hardtanh(-math.inf if min is None else min, math.inf if max is None else max)
 
 
 def _dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> nn.Module:

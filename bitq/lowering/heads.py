@@ -16,8 +16,8 @@ from bitq.core.errors import DeployError
 from bitq.ir.ops import SquaredError
 from bitq.ir.types import INT32, TensorType
 from bitq.lowering.builder import Builder, Pending, Stored, Value
-from bitq.lowering.standins import Mean, Minus, Square
-from bitq.lowering.trace import Seen, Whole
+from bitq.lowering.standins import Mean, Minus, Square, Whole
+from bitq.lowering.trace import Seen
 from bitq.quant.quantizer import QuantizedModel
 
 Reals = NDArray[np.float64]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,13 +18,13 @@ from bitq.ir.ranges import prove
 from bitq.ir.types import INT8, INT32, TensorType
 from bitq.lowering.builder import INPUT, WINNER, Builder, Lazy, Stored, Value
 from bitq.lowering.calls import path_of
-from bitq.lowering.common import channels_last
+from bitq.lowering.common import channels_last, order
 from bitq.lowering.heads import as_errors
-from bitq.lowering.imports.importer import pin
+from bitq.lowering.imports.roundings import Quantize, pin
 from bitq.lowering.instead import instead_of, instead_of_call, title
 from bitq.lowering.modules import MODULES
 from bitq.lowering.sequences import Turn
-from bitq.lowering.shapes import Arranged
+from bitq.lowering.shapes import Arranged, torch_order
 from bitq.lowering.standins import Rearranged
 from bitq.lowering.trace import observe, trace
 from bitq.quant.quantizer import QuantizedModel
@@ -65,7 +66,7 @@ def lower(
         if node.op == "placeholder":
             builder.set(node, _input(source, spec))
         elif node.op == "output":
-            outputs = [builder.scores(value).name for value in _results(node)]
+            outputs = [_scores(builder, value).name for value in _results(node)]
         else:
             module = traced.get_submodule(str(node.target))
             builder.set(node, MODULES[type(module)](builder, node, module))
@@ -75,6 +76,14 @@ def lower(
     graph = Graph(name, source, _read(ops, outputs), tuple(outputs), WINNER if classify else None)
     prove(check(graph))
     return graph
+
+
+def _scores(builder: Builder, node: fx.Node) -> Stored:
+    """Return an output; a vector is in the order of torch, whatever it was flattened from."""
+    value = builder.value(node)
+    if isinstance(value, Stored) and value.flat_from is not None and len(order(value)) > 1:
+        builder.set(node, Arranged(str(node.target), replace(value, flat_from=None), torch_order(value)))
+    return builder.scores(node)
 
 
 def _read(ops: list[Op], outputs: list[str]) -> tuple[Op, ...]:
@@ -112,24 +121,34 @@ def _refuse_strangers(node: fx.Node, traced: fx.GraphModule) -> None:
 def reads_channels_last(model: nn.Module) -> bool:
     """Whether a network reads its input as ``(batch, time, channels)`` or ``(batch, height, width, channels)``."""
     traced = trace(model)
-    users = [user for node in traced.graph.nodes if node.op == "placeholder" for user in node.users]
-    return all(u.op == "call_module" and _turns(traced.get_submodule(str(u.target))) for u in users)
+    return all(_is_turned(node, traced) for node in traced.graph.nodes if node.op == "placeholder")
+
+
+def _is_turned(node: fx.Node, traced: fx.GraphModule) -> bool:
+    """Whether all that read a value move its last axis to the place of the channels, roundings and flips aside."""
+    if any(user.op != "call_module" for user in node.users):
+        return False
+    modules = {user: traced.get_submodule(str(user.target)) for user in node.users}
+    return all(
+        _is_turned(user, traced) if isinstance(module, Quantize) or _moves(module, 0, 1, 2) else _turns(module)
+        for user, module in modules.items()
+    )
 
 
 def _turns(module: nn.Module) -> bool:
-    """Whether a module does nothing but move the last axis to the place of the channels."""
     if isinstance(module, Turn):
         return isinstance(module.inner, nn.Identity)
-    if not isinstance(module, Rearranged):
+    return _moves(module, 0, 2, 1) or _moves(module, 0, 3, 1, 2)
+
+
+def _moves(module: nn.Module, *order: int) -> bool:
+    """Whether a module does nothing but to order the axes of so many dimensions like this, or within them."""
+    sizes = (2, 3, 5, 7)[: len(order)]
+    try:
+        moved = module(torch.empty(sizes)) if isinstance(module, Rearranged) else torch.empty(0)
+    except (RuntimeError, IndexError, TypeError):  # it is for another number of dimensions
         return False
-    for shape in ((2, 3, 5), (2, 3, 5, 7)):
-        try:
-            moved = module(torch.empty(shape)).shape
-        except (RuntimeError, IndexError, TypeError):  # it moves axes of another number of dimensions
-            continue
-        if moved == (2, shape[-1], *shape[1:-1]):
-            return True
-    return False
+    return tuple(moved.shape) == tuple(sizes[axis] for axis in order)
 
 
 def _input(source: TensorType, spec: InputSpec) -> Value | Lazy:

@@ -18,8 +18,15 @@ from bitq.lowering.builder import Builder, Lazy, Pending, Stored, Value
 from bitq.lowering.common import channels_last, pair, real, require, source
 from bitq.lowering.fixed import Reals
 from bitq.lowering.heads import MeanSquaredError, mean_squared_error
-from bitq.lowering.imports.importer import Quantize, quantize
-from bitq.lowering.pools import adaptive_average_pool, adaptive_max_pool, average_pool, max_pool, mean
+from bitq.lowering.imports.roundings import Quantize, quantize
+from bitq.lowering.pools import (
+    adaptive_average_pool,
+    adaptive_max_pool,
+    average_pool,
+    max_pool,
+    mean,
+    padded_max,
+)
 from bitq.lowering.recurrent import RECURRENT
 from bitq.lowering.shapes import Arranged, Padded, arranged, pad, rearrange, torch_order
 from bitq.lowering.standins import (
@@ -29,6 +36,7 @@ from bitq.lowering.standins import (
     Mean,
     Minus,
     Most,
+    PaddedMax,
     Plus,
     Rearranged,
     Reshape,
@@ -139,6 +147,7 @@ MODULES: dict[type[nn.Module], Lowering] = {
     **dict.fromkeys((nn.Sigmoid, nn.Tanh, nn.SiLU, nn.GELU, nn.Softplus, nn.Softsign, nn.LogSigmoid), table),
     **dict.fromkeys((nn.ELU, nn.CELU, nn.SELU, nn.Mish, Curve), table),
     **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d), max_pool),
+    PaddedMax: padded_max,
     **dict.fromkeys((nn.AvgPool1d, nn.AvgPool2d), average_pool),
     **dict.fromkeys((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d), adaptive_average_pool),
     **dict.fromkeys((nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d), adaptive_max_pool),

@@ -19,9 +19,11 @@ from bitq.data.dataset import InputSpec
 from bitq.ir.types import INT8, UINT8
 from bitq.lowering.imports.call import Call
 from bitq.lowering.imports.folding import array, fold, package
-from bitq.lowering.imports.importer import Const, Flow, Importer
+from bitq.lowering.imports.importer import Importer
 from bitq.lowering.imports.integers import INTEGERS
 from bitq.lowering.imports.layers import LAYERS
+from bitq.lowering.imports.recurrent import RECURRENT
+from bitq.lowering.imports.values import Const, Flow
 from bitq.quant.matrix import QuantizedWeight
 from bitq.quant.quantizer import QuantizedModel
 
@@ -93,19 +95,23 @@ def imported(proto: Any) -> Imported:
     inputs = [value for value in graph.input if value.name not in into.tensors]
     if len(inputs) != 1:
         raise DeployError(f"it has {len(inputs)} inputs that are no constants; one is covered.")
-    shape = _shape(inputs[0])
+    batch = int(any(_reads_steps(node, inputs[0].name) for node in graph.node))
+    shape = _shape(inputs[0], batch)
     kind = onnx.helper.tensor_dtype_to_np_dtype(inputs[0].type.tensor_type.elem_type).name
     if kind not in _INPUTS:
         raise DeployError(f"its input holds {kind}; {', '.join(_INPUTS)} are covered.")
-    into.input(inputs[0].name, shape, _INPUTS[kind])
+    rows = int(inputs[0].type.tensor_type.shape.dim[batch].dim_value)
+    into.input(inputs[0].name, shape, _INPUTS[kind], batch, max(1, rows))
     outputs = {value.name for value in graph.output}
     version = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 1)
     for number, node in enumerate(graph.node):
         name, last = node.name or f"{node.op_type.lower()}{number}", not outputs.isdisjoint(node.output)
         try:
             attributes = {a.name: _plain(onnx.helper.get_attribute_value(a)) for a in node.attribute}
-            call = Call(into, _title(node, name), node.op_type, tuple(node.input), attributes, version, last)
-            into.tensors[node.output[0]] = _value(call, node)
+            ends = (tuple(node.input), tuple(node.output))
+            call = Call(into, _title(node, name), node.op_type, *ends, attributes, version, last)
+            found = _value(call, node)
+            into.tensors.update(zip(node.output, found if isinstance(found, tuple) else (found,), strict=False))
         except KeyError as error:
             raise DeployError(
                 f"node '{name}' ({node.op_type}) reads {error}, which nothing before it makes."
@@ -136,7 +142,7 @@ def build(config: Any, shape: tuple[int, ...], classes: int) -> nn.Module:
     return found.model
 
 
-def _value(call: Call, node: Any) -> Const | Flow:
+def _value(call: Call, node: Any) -> Const | Flow | tuple[Const | Flow, ...]:
     """Return what a node gives: a constant where everything that it reads is one."""
     if call.kind == "Constant":
         ((_, value),) = call.attributes.items()
@@ -157,8 +163,9 @@ def _value(call: Call, node: Any) -> Const | Flow:
     return handler(call)
 
 
-def _folded(call: Call, node: Any) -> Const:
-    return Const(fold(node, {name: call.array(place) for place, name in enumerate(call.inputs) if name})[0])
+def _folded(call: Call, node: Any) -> tuple[Const, ...]:
+    found = fold(node, {name: call.array(place) for place, name in enumerate(call.inputs) if name})
+    return tuple(Const(value) for value in found)
 
 
 def _title(node: Any, name: str) -> str:
@@ -167,17 +174,27 @@ def _title(node: Any, name: str) -> str:
     return weight.removesuffix(".weight") if weight.endswith(".weight") else name
 
 
-def _shape(value: Any) -> tuple[int, ...]:
+def _reads_steps(node: Any, name: str) -> bool:
+    """Whether a node reads a value step by step: its batch is the second axis."""
+    layout = next((a.i for a in node.attribute if a.name == "layout"), 0)
+    return node.op_type in RECURRENT and node.input[0] == name and layout == 0
+
+
+def _shape(value: Any, batch: int) -> tuple[int, ...]:
+    """Return the shape of an input without the batch, which is the first or the second axis."""
     dims = value.type.tensor_type.shape.dim
-    sizes = tuple(int(dim.dim_value) for dim in dims)[1:]
+    sizes = tuple(int(dim.dim_value) for place, dim in enumerate(dims) if place != batch)
     if not sizes or min(sizes) < 1:
         raise DeployError(
-            f"input '{value.name}' is {tuple(d.dim_param or d.dim_value for d in dims)}; fix its sizes."
+            f"input '{value.name}' is {tuple(d.dim_param or d.dim_value for d in dims)}; fix its sizes, all but the "
+            f"batch, its axis {batch}."
         )
     return sizes
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     return array(value) if type(value).__name__ == "TensorProto" else value

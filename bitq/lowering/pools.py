@@ -14,7 +14,7 @@ from bitq.lowering.builder import Builder, Lazy, Stored, Value
 from bitq.lowering.common import channels_last, pair, require, source, window
 from bitq.lowering.fixed import Reals, fix
 from bitq.lowering.shapes import Arranged, padded, torch_order
-from bitq.lowering.standins import Mean, Most
+from bitq.lowering.standins import Mean, Most, PaddedMax
 
 
 def max_pool(builder: Builder, node: fx.Node, module: nn.MaxPool1d | nn.MaxPool2d) -> Value:
@@ -27,6 +27,14 @@ def max_pool(builder: Builder, node: fx.Node, module: nn.MaxPool1d | nn.MaxPool2
     needed = [(out.shape[i] - 1) * stride[i] + kernel[i] - x.type.shape[i] - pad[i] for i in range(2)]
     padding = ((pad[0], max(pad[0], needed[0])), (pad[1], max(pad[1], needed[1])))
     return _largest(builder, node, x, kernel, stride, padding, builder.seen(node).shape)
+
+
+def padded_max(builder: Builder, node: fx.Node, module: PaddedMax) -> Value:
+    """Max pooling with any border."""
+    x = builder.stored(source(node))
+    kernel, stride = window(module.kernel, x), window(module.stride, x)
+    padding = (*[(0, 0)] * (2 - len(module.padding)), *module.padding)
+    return _largest(builder, node, x, kernel, stride, (padding[0], padding[1]), builder.seen(node).shape)
 
 
 def adaptive_max_pool(builder: Builder, node: fx.Node, module: nn.AdaptiveMaxPool1d | nn.AdaptiveMaxPool2d) -> Value:

@@ -10,7 +10,6 @@ from typing import Any, cast
 import numpy as np
 from torch import Tensor, fx, nn
 
-from bitq.core.errors import DeployError
 from bitq.ir.cells import CELL_FRACTIONS, CELLS, FRACTIONS, PART, SHIFTS
 from bitq.ir.ops import Dense, Flatten, Recurrent, View
 from bitq.ir.types import INT16, INT32, TensorType, Weights
@@ -106,7 +105,7 @@ def turned(builder: Builder, node: fx.Node, module: Turn) -> Value | Lazy:
         out_shape = (1, shape[1], shape[0])
         return Pending(layer, x, weight.codes[:, None, None, :], weight, gain, offset, out_shape, shape, (1, 1))
     if shape != (x.type.size,):
-        raise DeployError(f"layer '{layer}' cannot be lowered: it gives {shape} per sample; use torch.flatten(x, 1).")
+        return rearrange(builder, node, module)
     name = builder.name(layer)
     out = replace(x.type, shape=shape)
     builder.add(Flatten(name=name, inputs=(x.name,), out=out, layer=layer))

@@ -228,17 +228,17 @@ class _Pass:
                 node.replace_all_uses_with(taken)
             case None if node.op == "output" and view.order == _BATCH_FIRST:
                 node.replace_input_with(_first(node), view.node)
-            case _ if view.order != _PLAIN:
-                where = view.layer.path if view.layer else str(view.node.target)
-                _require(
-                    False,  # noqa: FBT003
-                    where,
-                    f"{_call(node)} reads its output with the axes in another order than (batch, channels, time); "
-                    "use out[:, -1], or transpose it back",
-                )
             case _:
                 for source in node.all_input_nodes:
-                    node.replace_input_with(source, self._views.get(source, view).node)
+                    if (read := self._views.get(source)) is not None:
+                        node.replace_input_with(source, self._in_order(node, read))
+
+    def _in_order(self, before: fx.Node, view: _View) -> fx.Node:
+        """Return a tensor as the network has it."""
+        if view.order == _PLAIN:
+            return view.node
+        with self._traced.graph.inserting_before(before):
+            return self._traced.graph.call_function(torch.permute, (view.node, view.order))
 
 
 def _order(owner: nn.RNNBase) -> Order:

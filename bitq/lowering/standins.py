@@ -10,6 +10,10 @@ import torch
 from torch import Tensor, nn
 
 
+class Whole(nn.Module):
+    """Base of modules that are no torch layer, but one call in the traced graph all the same."""
+
+
 class Reshape(nn.Module):
     """``x.view(...)``: sizes as written; None stands for one that was computed, as ``x.shape[0]`` is.
 
@@ -161,3 +165,28 @@ class Most(Mean):
     def forward(self, x: Tensor) -> Tensor:
         """Return the largest value over the dimensions."""
         return x.amax(self.dim, keepdim=self.keepdim)
+
+
+class PaddedMax(Whole):
+    """A max pool with any border, in which nothing counts; torch's is alike on both sides, and narrow.
+
+    Args:
+        kernel: of one or two dimensions.
+        stride: likewise.
+        before: places before each dimension.
+        after: places after it.
+    """
+
+    def __init__(
+        self, kernel: Sequence[int], stride: Sequence[int], before: Sequence[int], after: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.kernel, self.stride = tuple(kernel), tuple(stride)
+        self.padding = tuple(zip(before, after, strict=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the largest value of every window."""
+        sides = [side for pair in reversed(self.padding) for side in pair]
+        x = torch.nn.functional.pad(x, sides, value=-torch.inf)
+        pool = torch.max_pool1d if len(self.kernel) == 1 else torch.max_pool2d
+        return pool(x, self.kernel, self.stride)

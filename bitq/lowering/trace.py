@@ -16,6 +16,7 @@ from bitq.core.errors import DeployError
 from bitq.ir.types import TensorType
 from bitq.lowering.calls import as_modules, as_views, drop_last
 from bitq.lowering.sequences import as_recurrences
+from bitq.lowering.standins import Whole
 
 _NOT_THEIRS = tuple(str(folder) for folder in (Path(torch.__file__).parent, Path(__file__).parent))
 
@@ -36,10 +37,6 @@ class Seen:
     def magnitude(self) -> float:
         """Largest absolute element; 1 where all are 0, as behind a dead layer."""
         return max(-self.low, self.high) or 1.0
-
-
-class Whole(nn.Module):
-    """Base of modules that are no torch layer, but one call in the traced graph all the same."""
 
 
 class _Tracer(fx.Tracer):

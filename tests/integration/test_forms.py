@@ -77,6 +77,9 @@ WORKS = {
     "view by size": lambda m, x: m.out(F.relu(m.conv(x)).view(x.size(0), -1)),
     "cat": head(lambda m, x: torch.cat((m.conv(x), m.two(x)), 1)),
     "cat of flat ones": head(lambda m, x: torch.cat((m.conv(x).flatten(1), m.two(x).flatten(1)), 1)),
+    "cat of rows": head(lambda m, x: torch.cat((m.conv(x), m.two(x)), 2)),
+    "cat of columns": head(lambda m, x: torch.cat((m.conv(x), m.two(x)), -1)),
+    "a limit on one side": on_conv(lambda y: torch.clamp(y, max=0.5)),
     "cat of one": on_conv(lambda y: torch.cat([y], 1)),
     "chunk": head(unpacked),
     "split": on_conv(lambda y: torch.split(y, [1, 3], dim=1)[1]),
@@ -164,7 +167,6 @@ def branching(y):
 
 REFUSED = {
     "stack": (on_conv(lambda y: torch.stack((y, y), 1)), "'stack' .*Use torch.cat"),
-    "cat of rows": (on_conv(lambda y: torch.cat((y, y), 3)), "'cat'.*dim=3.*flatten both"),
     "einsum": (on_conv(lambda y: torch.einsum("bchw,bchw->bh", y, y)), "'einsum' .*Use nn.Linear"),
     "matmul": (on_conv(lambda y: y @ y.transpose(2, 3)), "'matmul' .*Use nn.Linear"),
     "attention": (on_conv(lambda y: F.scaled_dot_product_attention(y, y, y)), "'scaled_dot.*Use nn.GRU"),

@@ -19,14 +19,18 @@ from bitq.experiment import to_chip
 from bitq.ir.reference import evaluate
 from bitq.lowering.imports.integers import INTEGERS
 from bitq.lowering.imports.layers import LAYERS
+from bitq.lowering.imports.recurrent import RECURRENT
 from bitq.lowering.onnx import imported
 from bitq.quant.policy import matrix_names
 
 NO_ARITHMETIC = {"Cast"}
 """Operators that are covered but have no case to run: it passes values on, and its cases are other types and NaN."""
 
-JOINED = {"Add", "Concat", "Mul", "Sub"}
-"""Operators of two inputs; both are cut out of one."""
+JOINED = {"Add", "Concat", "Div", "Mul", "Sub", "Sum"}
+"""Operators of several inputs; all are cut out of one."""
+
+FIRST = {*RECURRENT, "Split"}
+"""Operators of several outputs, of which the first is run."""
 
 OUTPUT_SCALE = {"QLinearConv": 6, "QLinearMatMul": 6, "QuantizeLinear": 1}
 """Which input of a node with integer output is its scale; the zero point follows."""
@@ -92,8 +96,6 @@ def worst(case: Case) -> float:
         with torch.no_grad():
             expected = quantized.model(real).double().numpy()
         step = float(np.abs(expected).max()) / 127 or 1.0
-    if case.kind == "Flatten":  # the chip hands out what was flattened channels last
-        expected = expected.reshape(case.x.shape)
     return float(np.abs(got - to_chip(expected).reshape(got.shape)).max()) / step
 
 
@@ -120,12 +122,21 @@ def _case(case: Any, kind: str) -> Case:
     graph, values = model.graph, list(model.graph.input)
     expected = outputs[0] if isinstance(outputs[0], list) else _array(outputs[0])
     data = [a for a in arrays if a is not None]
+    if kind == "Sum" and data[0].ndim == 1:  # a row
+        data, expected = [a[None] for a in data], expected[None]
     if kind in JOINED and len(data) > 1 and all(a.ndim == data[0].ndim >= 2 for a in data):
         return _joined(case.name, kind, model, data, expected)
     for value, array, given in zip(values[1:], arrays[1:], inputs[1:], strict=False):
         if array is not None:
             graph.initializer.append(_named(given, value.name))
     x = arrays[0] if arrays and arrays[0] is not None else np.zeros(0)
+    if kind in FIRST:
+        del graph.output[1:]
+    # Bitq has the batch first everywhere.
+    if kind in RECURRENT and not any(a.name == "layout" and a.i for a in graph.node[0].attribute):
+        x = np.moveaxis(x, 1, 0)
+    if kind in (*RECURRENT, "Reshape", "Transpose", "Unsqueeze") and len(x) in expected.shape[1:]:
+        expected = np.moveaxis(expected, expected.shape.index(len(x)), 0)
     if x.ndim == 1 and kind not in ("Concat", "MatMul", "Reshape", "Slice"):  # element by element: a row of a batch
         x, expected = x[None], expected[None] if not isinstance(expected, list) else expected
         values[0].type.tensor_type.shape.dim.insert(0, onnx.TensorShapeProto.Dimension(dim_value=1))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import onnx
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference.op_run import OpRun
+from torch import nn
 
 
 class Net:
     """A graph that is written down node by node."""
 
-    def __init__(self, *shape: int, kind: int = TensorProto.FLOAT) -> None:
+    def __init__(self, *shape: int, kind: int = TensorProto.FLOAT, steps: int = 0) -> None:
         self.nodes, self.held = [], []
-        self.input = helper.make_tensor_value_info("x", kind, ["n", *shape])
+        self.input = helper.make_tensor_value_info("x", kind, [*[steps] * bool(steps), "n", *shape])
 
     def const(self, name: str, values, dtype=np.float32) -> str:
         array = values if isinstance(values, onnx.TensorProto) else numpy_helper.from_array(np.asarray(values, dtype))
@@ -21,9 +27,10 @@ class Net:
         self.held.append(array)
         return name
 
-    def add(self, kind: str, *inputs: str, out: str | None = None, domain: str = "", **attributes) -> str:
-        out = out or f"v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [out], out, domain=domain, **attributes))
+    def add(self, kind: str, *inputs: str, domain: str = "", more: Sequence[str] = (), **attributes) -> str:
+        """Add a node; return its first output, ``more`` being the others."""
+        out = f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [out, *more], out, domain=domain, **attributes))
         return out
 
     def model(self, out: str, kind: int = TensorProto.FLOAT, version: int = 21):
@@ -123,3 +130,13 @@ def float_network() -> Net:
     h = net.add("Gemm", h, head, net.const("head.bias", rng.normal(0, 1, 3)), transB=1)
     net.last = net.add("Softmax", h)
     return net
+
+
+def exported(model: nn.Module, shape: tuple[int, ...], path: Path) -> None:
+    """Write a network as torch does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            model.eval(), (torch.zeros(1, *shape),), str(path), dynamo=False, dynamic_axes={"x": {0: "n"}},
+            input_names=["x"],
+        )  # fmt: skip

@@ -242,6 +242,18 @@ def test_equal_gains_hand_out_accumulators_and_others_a_rescale():
     assert all(head.out.dtype is INT32 for head in heads)
 
 
+def test_scores_are_in_the_order_of_torch_whatever_they_were_flattened_from():
+    torch.manual_seed(0)
+    model = image(nn.Conv2d(3, 2, 3), nn.Flatten())
+    graph = lowered(model, (1, 8, 8), {"*": "int8"})
+    x = torch.randint(-128, 128, (300, 1, 8, 8), generator=torch.Generator().manual_seed(1)).float() / 64
+    with torch.no_grad():
+        truth = model(x).numpy()
+    found = evaluate(graph, to_chip((x.numpy() * 64).astype(np.int8)))
+    assert np.abs(found.scores * graph.types()[graph.outputs[0]].scale - truth).max() < 0.05 * np.abs(truth).max()
+    assert (found.winners == truth.argmax(axis=1)).mean() > 0.9
+
+
 def test_without_classes_there_is_no_winner():
     rounded, x, spec = build(Case((6,), ("fc",)))
     graph = lower(rounded, to_float(x, spec), spec, classify=False)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -17,10 +14,10 @@ import bitq  # noqa: E402
 from bitq.config import compose  # noqa: E402
 from bitq.core.errors import ConfigError  # noqa: E402
 from bitq.experiment import to_chip  # noqa: E402
-from bitq.ir.ops import Conv, Dense  # noqa: E402
+from bitq.ir.ops import Conv, Dense, Reshape, View  # noqa: E402
 from bitq.ir.reference import evaluate  # noqa: E402
-from bitq.lowering.onnx import build  # noqa: E402
-from tests.lowering.onnx_files import float_network, qonnx_network  # noqa: E402
+from bitq.lowering.onnx import build, imported  # noqa: E402
+from tests.lowering.onnx_files import Net, exported, float_network, qonnx_network  # noqa: E402
 
 RNG = np.random.default_rng(0)
 
@@ -28,16 +25,6 @@ RNG = np.random.default_rng(0)
 @pytest.fixture(autouse=True)
 def _same_numbers_whatever_runs_before():
     RNG.bit_generator.state = np.random.default_rng(0).bit_generator.state
-
-
-def exported(model: nn.Module, shape: tuple[int, ...], path: Path) -> None:
-    """Write a network as torch does."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.onnx.export(
-            model.eval(), (torch.zeros(1, *shape),), str(path), dynamo=False, dynamic_axes={"x": {0: "n"}},
-            input_names=["x"],
-        )  # fmt: skip
 
 
 class Branching(nn.Module):
@@ -102,3 +89,67 @@ def test_the_same_network_through_a_file_is_the_same_integers(tmp_path):
     spec = next(iter(direct.types().values()))
     rows = to_chip(np.clip(np.rint(x.numpy() / spec.scale), -128, 127).astype(np.int8))
     assert np.array_equal(evaluate(direct, rows).scores, evaluate(filed, rows).scores)
+
+
+def keras_network() -> Net:
+    """Images channels last, as tf2onnx writes a Keras model: fused batch norms, ReLU6 as Clip, dense as MatMul."""
+    rng, net = np.random.default_rng(0), Net(9, 12, 3)
+
+    def conv(x: str, name: str, shape: tuple[int, ...], **attributes) -> str:
+        held = [
+            net.const(f"{name}/w", rng.normal(0, 0.4, shape)),
+            net.const(f"{name}/b", rng.normal(0, 0.2, shape[0])),
+        ]
+        return net.add("Conv", x, *held, **attributes)
+
+    h = net.add("Transpose", "x", perm=[0, 3, 1, 2])
+    h = conv(h, "first", (4, 3, 3, 3), pads=[0, 0, 1, 1], strides=[2, 2])
+    limits = (net.const("low", 0.0), net.const("high", 6.0))
+    h = net.add("Clip", h, *limits)
+    h = net.add("Clip", conv(h, "depthwise", (4, 1, 3, 3), auto_pad="SAME_UPPER", group=4), *limits)
+    h = net.add("MaxPool", h, kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER")
+    y = net.add("Relu", conv(h, "second", (4, 4, 1, 1)))
+    h = net.add("Transpose", net.add("Add", h, y), perm=[0, 2, 3, 1])
+    h = net.add("LeakyRelu", h, alpha=0.2)
+    pooled = net.add("ReduceMean", h, axes=[1, 2], keepdims=0)
+    flat = net.add("Reshape", h, net.const("shape", [-1, h_size := 2 * 3 * 4], np.int64))
+    h = net.add("Concat", net.add("MatMul", flat, net.const("d/w", rng.normal(0, 0.2, (h_size, 8)))), pooled, axis=-1)
+    h = net.add("HardSigmoid", h)
+    h = net.add("MatMul", h, net.const("head/w", rng.normal(0, 1, (12, 5))))
+    net.last = net.add("Softmax", net.add("Add", h, net.const("head/b", rng.normal(0, 1, 5))), axis=-1)
+    return net
+
+
+def test_a_network_as_keras_exports_one_is_the_same_and_moves_no_image():
+    net = keras_network()
+    model = net.model(net.last, version=13)
+    found = imported(model)
+    x = (RNG.integers(-128, 128, (300, 9, 12, 3)) / 64).astype(np.float32)
+    (wanted,) = ReferenceEvaluator(model).run(None, {"x": x})
+    with torch.no_grad():
+        assert np.allclose(found.model(torch.from_numpy(x)), wanted, atol=1e-5)
+    graph = bitq.lower(bitq.post_training(found.model, {"*": "int8"}), torch.from_numpy(x))
+    assert graph.input.shape == (9, 12, 3)
+    assert not any(isinstance(op, View | Reshape) for op in graph.ops[:4])
+    agree = evaluate(graph, (x * 64).astype(np.int8)).winners == wanted.argmax(axis=1)
+    assert agree.mean() > 0.96
+
+
+def test_a_gelu_as_older_exporters_write_it():
+    net = Net(6)
+    h = net.add("MatMul", "x", net.const("w", RNG.normal(0, 1, (6, 6))))
+    half = net.add("Erf", net.add("Div", h, net.const("root", 2**0.5)))
+    h = net.add("Mul", net.add("Mul", h, net.add("Add", half, net.const("one", 1.0))), net.const("half", 0.5))
+    h = net.add("Split", h, net.const("sizes", [2, 4], np.int64), axis=1, more=["second"])
+    low = net.add("ReduceSum", h, net.const("axis", [1], np.int64))
+    net.last = net.add(
+        "Concat", low, net.add("Gather", "second", net.const("at", [0, 1, 2, 3], np.int64), axis=1), axis=1
+    )
+    model = net.model(net.last)
+    x = (RNG.integers(-128, 128, (300, 6)) / 64).astype(np.float32)
+    found = imported(model)
+    (wanted,) = ReferenceEvaluator(model).run(None, {"x": x})
+    with torch.no_grad():
+        assert np.allclose(found.model(torch.from_numpy(x)), wanted, atol=1e-5)
+    graph = bitq.lower(bitq.post_training(found.model, {"*": "int8"}), torch.from_numpy(x))
+    assert (evaluate(graph, (x * 64).astype(np.int8)).winners == wanted.argmax(axis=1)).mean() > 0.94

@@ -14,8 +14,8 @@ import bitq  # noqa: E402
 from bitq.experiment import to_chip  # noqa: E402
 from bitq.ir.ops import Conv, Dense, Requantize  # noqa: E402
 from bitq.ir.reference import evaluate  # noqa: E402
-from bitq.lowering.imports.importer import Const as Held  # noqa: E402
-from bitq.lowering.imports.importer import parts  # noqa: E402
+from bitq.lowering.imports.values import Const as Held  # noqa: E402
+from bitq.lowering.imports.values import parts  # noqa: E402
 from bitq.lowering.onnx import imported  # noqa: E402
 from tests.lowering.onnx_files import BipolarQuant, Net, Quant, qdq_network, qonnx_network  # noqa: E402
 

@@ -6,9 +6,10 @@ real ones are the same torch layers; what the file says of formats stands in `Qu
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,95 +21,12 @@ from torch.func import functional_call
 
 from bitq.core.errors import DeployError
 from bitq.data.dataset import InputSpec
-from bitq.ir.types import INT8, UINT8, DType, TensorType
-from bitq.lowering.builder import Builder, Value
+from bitq.ir.types import UINT8, DType
 from bitq.lowering.imports.folding import MOST
-from bitq.lowering.trace import Seen, Whole
+from bitq.lowering.imports.roundings import Quantize
+from bitq.lowering.imports.values import Const, Flow, Order, same
 from bitq.quant.codebook import CODEBOOKS, Codebook
 from bitq.quant.matrix import QuantizedWeight
-
-_SAME = 1e-6  # two scales that differ by less are one, written in float32
-
-
-@dataclass(frozen=True, eq=False)
-class Const:
-    """A constant of the file.
-
-    Attributes:
-        array: its numbers; real ones are ``codes · scale`` where there are codes.
-        codes: integers without zero point, of the same shape.
-        scale: real value of one step, broadcasting over the codes.
-    """
-
-    array: NDArray[Any]
-    codes: NDArray[np.int64] | None = None
-    scale: NDArray[np.float64] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Flow:
-    """A value that depends on the input: the file's tensor is ``node · factor + zero``.
-
-    Attributes:
-        node: in the torch graph.
-        example: one row without its numbers, of torch's device 'meta'.
-        factor: 1 / scale for integers, 1 as a rule for real values.
-        zero: their zero point.
-        integers: whether the file holds integers there.
-    """
-
-    node: fx.Node
-    example: Tensor
-    factor: float = 1.0
-    zero: float = 0.0
-    integers: bool = False
-
-
-class Quantize(Whole):
-    """Rounding to ``scale · (low − zero_point … high − zero_point)``, as a file asks for it.
-
-    Args:
-        scale: real value of one step.
-        zero_point: the integer that stands for 0.0.
-        dtype: INT8 or UINT8.
-        low: least integer.
-        high: largest integer.
-    """
-
-    def __init__(self, scale: float, zero_point: int, dtype: DType, low: int, high: int) -> None:
-        super().__init__()
-        self.scale, self.zero_point, self.dtype, self.low, self.high = scale, zero_point, dtype, low, high
-
-    @property
-    def kind(self) -> TensorType:
-        """Its number format, without a shape."""
-        return TensorType((), self.dtype, self.scale, self.zero_point)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Round, half to even as ONNX does."""
-        integers = torch.round(x / self.scale) + self.zero_point
-        return (integers.clamp(self.low, self.high) - self.zero_point) * self.scale
-
-
-def quantize(builder: Builder, node: fx.Node, module: Quantize) -> Value:
-    """Bring a value to the number format that the file gives it."""
-    source = node.args[0]
-    assert isinstance(source, fx.Node)
-    value = builder.value(source)
-    return builder.cast(str(node.target), value, module.kind, module.low, module.high)
-
-
-def pin(traced: fx.GraphModule, seen: dict[str, Seen]) -> None:
-    """Let values that are only read to be rounded have the number format of that rounding from the start."""
-    for node in traced.graph.nodes:
-        kinds = [_kind(traced, user) for user in node.users]
-        if node.name in seen and kinds and kinds[0] is not None and all(kind == kinds[0] for kind in kinds):
-            seen[node.name] = replace(seen[node.name], kind=kinds[0])
-
-
-def _kind(traced: fx.GraphModule, node: fx.Node) -> TensorType | None:
-    module = traced.get_submodule(str(node.target)) if node.op == "call_module" else None
-    return module.kind if isinstance(module, Quantize) else None
 
 
 class Importer:
@@ -118,23 +36,36 @@ class Importer:
         tensors: what the file's names stand for so far.
         weights: codes by parameter name.
         spec: integer encoding of the input, where the file gives one.
+        rows: how many rows the file takes at once, 1 where it takes any number.
     """
 
     def __init__(self) -> None:
         self.tensors: dict[str, Const | Flow] = {}
         self.weights: dict[str, QuantizedWeight] = {}
         self.spec: InputSpec | None = None
+        self.rows = 1
         self._graph = fx.Graph()
         self._root = nn.Module()
         self._input: fx.Node | None = None
         self._integers: DType | None = None
+        self._settled: dict[tuple[fx.Node, tuple[Order, ...]], Flow] = {}
         self._name = ""
 
-    def input(self, name: str, shape: tuple[int, ...], dtype: DType | None) -> None:
-        """Add the input, of a shape without the batch; of INT8 or UINT8 where the file takes integers."""
-        self._integers, self._name = dtype, name
+    def input(self, name: str, shape: tuple[int, ...], dtype: DType | None, batch: int = 0, rows: int = 1) -> None:
+        """Add the input, of a shape without the batch; of INT8 or UINT8 where the file takes integers.
+
+        Args:
+            name: in the file.
+            shape: of one row.
+            dtype: None for real numbers.
+            batch: which axis in the file is the batch.
+            rows: how many rows the file takes at once, 1 where it takes any number.
+        """
+        self._integers, self._name, self.rows = dtype, name, rows
         self._input = self._graph.placeholder("x")
-        self.tensors[name] = Flow(self._input, torch.zeros(1, *shape, device="meta"), integers=dtype is not None)
+        value = Flow(self._input, torch.zeros(1, *shape, device="meta"), integers=dtype is not None)
+        order = (*range(1, batch + 1), 0, *range(batch + 1, len(shape) + 1))
+        self.tensors[name] = value.through(value.seen.permuted(order))
 
     def finish(self, outputs: list[str]) -> fx.GraphModule:
         """Return the module; an output of integers is given as the real values behind them.
@@ -147,9 +78,13 @@ class Importer:
             value = self.tensors.get(name)
             if not isinstance(value, Flow):
                 raise DeployError(f"output '{name}' does not depend on the input.")
-            nodes.append(value.node if value.integers else self.real(name).node)
+            value = self.settled(value.through(value.seen.batch_first()))
+            nodes.append(value.node if value.integers else self._real(name, value).node)
         self._graph.output(nodes[0] if len(nodes) == 1 else tuple(nodes))
-        return fx.GraphModule(self._root, self._graph).eval()
+        model = fx.GraphModule(self._root, self._graph).eval()
+        model.graph.eliminate_dead_code()
+        model.recompile()
+        return model
 
     def const(self, name: str) -> Const:
         """Return a constant.
@@ -163,23 +98,60 @@ class Importer:
         return value
 
     def flow(self, name: str) -> Flow:
-        """Return a value that depends on the input.
+        """Return a value that depends on the input, its axes in the order of the file.
 
         Raises:
-            DeployError: it is a constant.
+            DeployError: it is a constant, or its first axis is not the batch.
         """
         value = self.tensors[name]
         if isinstance(value, Const):
             raise DeployError(f"'{name}' is a constant; a value that depends on the input is needed there.")
-        return value
+        return self.settled(value)
 
-    def real(self, name: str) -> Flow:
-        """Return a value as the numbers that the file means, an affine layer being added where they differ.
+    def settled(self, value: Flow) -> Flow:
+        """Return a value whose node has the axes of the file, in that order.
 
         Raises:
-            DeployError: it is the input as integers, which have no scale.
+            DeployError: the first of them is not the batch.
         """
-        value = self.flow(name)
+        if (view := value.view) is None:
+            return value
+        if view.batch != 0:
+            raise DeployError(f"the batch is axis {view.batch} of what it reads; transpose it to the front before")
+        key = (value.node, view.axes)
+        if key not in self._settled:
+            parts = [part for axis in view.axes for part in axis]
+            parts += [part for part in range(len(view.sizes)) if part not in parts]
+            made = Flow(value.node, view.held)
+            moving = [part for part in parts if part == 0 or view.sizes[part] > 1]
+            if moving != sorted(moving):
+                if view.sizes != tuple(view.held.shape):
+                    made = self.apply(torch.reshape, made, (-1, *view.sizes[1:]))
+                made = self.apply(torch.permute, made, tuple(parts))
+            if made.example.shape != value.example.shape:
+                shape = (-1, *value.example.shape[1:])
+                flat = len(shape) == 2
+                made = self.apply(torch.flatten, made, 1) if flat else self.apply(torch.reshape, made, shape)
+            self._settled[key] = made
+        made = self._settled[key]
+        return replace(value, node=made.node, example=made.example, view=None)
+
+    def real(self, name: str, order: tuple[int, ...] | None = None) -> Flow:
+        """Return a value as the numbers that the file means, an affine layer being added where they differ.
+
+        Args:
+            name: of the file's tensor.
+            order: of its axes, if another one than the file's is wanted.
+
+        Raises:
+            DeployError: it is the input as integers, which have no scale; or its first axis is not the batch.
+        """
+        value = self.tensors[name]
+        if order is None or isinstance(value, Const):
+            return self._real(name, self.flow(name))
+        return self._real(name, self.settled(value.through(value.seen.permuted(order))))
+
+    def _real(self, name: str, value: Flow) -> Flow:
         if value.node is self._input and value.integers:
             raise DeployError(
                 f"the input '{name}' holds integers; a layer on integers or DequantizeLinear reads them."
@@ -195,22 +167,24 @@ class Importer:
         Raises:
             DeployError: it was given another scale or zero point before.
         """
-        value = self.flow(name)
+        value = self.tensors[name]
+        if isinstance(value, Const):
+            value = self.flow(name)
         if value.node is self._input and self.spec is None:
-            self.spec = InputSpec(tuple(value.example.shape[1:]), scale, zero - 128 * (self._integers is UINT8))
+            self.spec = InputSpec(tuple(value.seen.held.shape[1:]), scale, zero - 128 * (self._integers is UINT8))
             # From now on the input is the real value of the file's integers.
-            self.tensors[name] = value = Flow(value.node, value.example, 1 / scale, zero, integers=True)
+            self.tensors[name] = value = replace(value, factor=1 / scale, zero=zero, integers=True)
         if not same(value.factor * scale, 1.0) or value.zero != zero:
             raise DeployError(
                 f"'{name}' is made with scale {1 / value.factor:g} and zero point {value.zero:g}, but read with "
                 f"{scale:g} and {zero}; requantize it in the file."
             )
-        return Flow(value.node, value.example)
+        return replace(value, factor=1.0, zero=0.0, integers=False)
 
     def encode(self, value: Flow, rounding: Quantize) -> None:
         """Take a rounding of the input as its integer encoding, the first one where there are several."""
         if self.spec is None:
-            self.spec = InputSpec(tuple(value.example.shape[1:]), rounding.scale, rounding.zero_point)
+            self.spec = InputSpec(tuple(value.seen.held.shape[1:]), rounding.scale, rounding.zero_point)
 
     def is_input(self, value: Flow) -> bool:
         """Whether a value is the input itself."""
@@ -228,6 +202,23 @@ class Importer:
         """Add a call of a torch function; values among its arguments, and in lists, are read."""
         node = self._graph.call_function(function, _each(arguments, lambda value: value.node))
         return self._made(node, function, _each(arguments, lambda value: value.example))
+
+    def split(self, node: fx.Node, *places: int) -> fx.Node:
+        """Add the part of a tuple, or of a tensor, at a place, and within that the next."""
+        for place in places:
+            node = self._graph.call_function(operator.getitem, (node, place))
+        return node
+
+    def recurrent(self, name: str, module: nn.RNNBase, x: Flow, weights: dict[str, Const]) -> fx.Node:
+        """Add a recurrent module with weights by name; its node gives a tuple."""
+        path = self._path(name)
+        self._root.add_module(path, module.eval())
+        for parameter, weight in weights.items():
+            with torch.no_grad():
+                module.get_parameter(parameter).copy_(torch.tensor(weight.array))
+            if weight.codes is not None and weight.scale is not None:
+                self.weights[f"{path}.{parameter}"] = _coded(name, weight.codes, weight.scale)
+        return self._graph.call_module(path, (x.node,))
 
     def layer(
         self, name: str, module: nn.Linear | nn.Conv1d | nn.Conv2d, x: Flow, weight: Const, bias: NDArray[Any] | None
@@ -274,29 +265,6 @@ class Importer:
         while hasattr(self._root, path):
             path += "_"
         return path
-
-
-def same(a: float, b: float) -> bool:
-    """Whether two scales are one."""
-    return abs(a - b) <= _SAME * max(abs(a), abs(b))
-
-
-def parts(weight: Const) -> list[Const]:
-    """Return weights as a sum of as few 8-bit ones as it takes: one, unless a zero point makes them wider.
-
-    ``w = Σᵢ ⌊(w + i) / k⌋`` over i = 0 … k − 1 (Hermite).
-    """
-    if weight.codes is None or weight.scale is None or (weight.codes.min() >= -128 and weight.codes.max() <= 127):
-        return [weight]
-    count = -(-int(np.abs(weight.codes).max()) // 127)
-    codes = [(weight.codes + i) // count for i in range(count)]
-    return [Const(part * weight.scale, part, weight.scale) for part in codes]
-
-
-def signed(quantize: Quantize) -> Quantize:
-    """Return the same levels as INT8, for the input of the chip."""
-    shift = 128 if quantize.dtype is UINT8 else 0
-    return Quantize(quantize.scale, quantize.zero_point - shift, INT8, quantize.low - shift, quantize.high - shift)
 
 
 def _each(arguments: Any, pick: Callable[[Flow], Any]) -> Any:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from bitq.ir.types import INT8, UINT8
 from bitq.lowering.imports.call import Call
-from bitq.lowering.imports.importer import Const, Flow, Quantize, signed
 from bitq.lowering.imports.layers import Handler, convolution, dense, transposed
+from bitq.lowering.imports.roundings import Quantize, signed
+from bitq.lowering.imports.values import Const, Flow
 
 _RANGES = {
     **{f"int{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (2, 4, 8)},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -11,22 +12,26 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bitq.lowering.imports.call import Call, per_channel
-from bitq.lowering.imports.importer import Const, Flow, parts
+from bitq.lowering.imports.call import Call, Handler, per_channel
+from bitq.lowering.imports.pointwise import POINTWISE
+from bitq.lowering.imports.pools import POOLS
+from bitq.lowering.imports.recurrent import RECURRENT
 from bitq.lowering.imports.shapes import (
     border,
     concat,
     cut,
     flatten,
+    gather,
     pad,
     pads,
     reshape,
+    split,
     squeeze,
     transpose,
     unsqueeze,
 )
+from bitq.lowering.imports.values import Const, Flow, parts
 
-Handler = Callable[[Call], Const | Flow]
 _FLOATS = (1, 10, 11, 16)  # of onnx.TensorProto: 32, 16 and 64 bits, and bfloat16
 
 
@@ -132,14 +137,24 @@ def subtract(call: Call) -> Flow:
     return _affine(call, torch.sub, lambda c: (np.ones_like(c), -c))
 
 
+def total(call: Call) -> Flow:
+    """A sum of several values."""
+    values = [call.real(place) for place in range(len(call.inputs))]
+    return reduce(partial(call.into.apply, torch.add), values)
+
+
 def multiply(call: Call) -> Flow:
     """A product; a constant becomes part of a scale that is folded."""
     return _affine(call, torch.mul, lambda c: (c, np.zeros_like(c)))
 
 
 def divide(call: Call) -> Flow:
-    """A quotient with a constant; see `multiply`."""
-    call.require(isinstance(call.tensor(1), Const), "it divides by a value; a constant is covered")
+    """A quotient; by a constant, see `multiply`."""
+    if isinstance(call.tensor(1), Flow):
+        inverse = call.into.apply(torch.reciprocal, call.real(1))
+        if isinstance(call.tensor(0), Const):
+            return replace(inverse, factor=call.number(0))
+        return call.into.apply(torch.mul, call.real(0), inverse)
     return _affine(call, torch.div, lambda c: (1 / c, np.zeros_like(c)))
 
 
@@ -150,111 +165,22 @@ def _affine(
     if isinstance(first, Flow) and isinstance(second, Flow):
         return call.into.apply(function, call.real(0), call.real(1))
     name, constant = (call.inputs[0], second) if isinstance(first, Flow) else (call.inputs[1], first)
-    value = call.into.flow(name)
     assert isinstance(constant, Const)
     if constant.array.size == 1:
+        value = call.flow(0 if isinstance(first, Flow) else 1)
         gain, offset = (float(part.reshape(-1)[0]) for part in split(constant.array.astype(np.float64)))
-        return Flow(value.node, value.example, value.factor * gain, value.zero * gain + offset)
-    gain, offset = split(per_channel(call, constant.array, value.example))
+        return replace(value, factor=value.factor * gain, zero=value.zero * gain + offset, integers=False)
+    value = call.into.flow(name)
     module = call.into.module_of(value)
     plain = isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d) and module.bias is None
+    last = value.example.dim() - 1 if isinstance(module, nn.Linear) else 1
+    gain, offset = split(per_channel(call, constant.array, value.example, last))
     if plain and (gain == 1).all() and value.factor == 1 and value.zero == 0:
         assert isinstance(module, nn.Module)
         module.bias = nn.Parameter(torch.tensor(offset).float())
         return value
+    call.require(last == 1, "it scales the last axis; put it before the transpose")
     return call.into.affine(call.name, value, value.factor * gain, value.zero * gain + offset)
-
-
-def max_pool(call: Call) -> Flow:
-    """Max pooling."""
-    call.require(not call.attribute("storage_order", 0), "storage_order=1 is not covered")
-    kernel, stride, before, after = _window(call)
-    call.require(before == after, f"its padding {before} and {after} is not the same on both sides")
-    dilation = tuple(call.integers("dilations") or [1] * len(kernel))
-    kind = nn.MaxPool1d if len(kernel) == 1 else nn.MaxPool2d
-    sizes: Any = (kernel, stride, tuple(before), dilation)
-    return call.into.call(call.name, kind(*sizes, ceil_mode=bool(call.attribute("ceil_mode", 0))), call.real(0))
-
-
-def average_pool(call: Call) -> Flow:
-    """Average pooling."""
-    kernel, stride, before, after = _window(call)
-    x, included = call.real(0), bool(call.attribute("count_include_pad", 0)) or not any(before + after)
-    call.require(set(call.integers("dilations") or [1]) == {1}, "dilations are not covered")
-    call.require(not call.attribute("ceil_mode", 0), "ceil_mode=1 is not covered")
-    if included and any(before + after):
-        x, before, after = border(call, x, before, after, 0.0), [0] * len(kernel), [0] * len(kernel)
-    call.require(before == after, f"its padding {before} and {after} is not the same on both sides")
-    kind = nn.AvgPool1d if len(kernel) == 1 else nn.AvgPool2d
-    sizes: Any = (kernel, stride, tuple(before), False, included)
-    return call.into.call(call.name, kind(*sizes), x)
-
-
-def global_pool(one: type[nn.Module], two: type[nn.Module]) -> Handler:
-    """Return the handler of a pool over all places."""
-
-    def handle(call: Call) -> Flow:
-        x = call.real(0)
-        rank = x.example.dim()
-        call.require(rank in (3, 4), f"it reads {rank} dimensions; 3 and 4 are covered")
-        return call.into.call(call.name, (one if rank == 3 else two)(1), x)
-
-    return handle
-
-
-def reduce_mean(call: Call) -> Flow:
-    """The mean over axes."""
-    x = call.real(0)
-    axes = call.integers("axes", 1) or list(range(x.example.dim()))
-    dims = tuple(axis % x.example.dim() for axis in axes)
-    call.require(0 not in dims, "it takes the mean over the batch")
-    return call.into.apply(torch.mean, x, dims, bool(call.attribute("keepdims", 1)))
-
-
-def clip(call: Call) -> Const | Flow:
-    """A clamp between two constants."""
-    low = call.number(1) if call.has(1) else float(call.attribute("min", -np.inf))
-    high = call.number(2) if call.has(2) else float(call.attribute("max", np.inf))
-    if (low, high) == (-np.inf, np.inf):
-        return call.tensor(0)
-    if low == 0 and high >= np.finfo(np.float32).max:
-        module: nn.Module = nn.ReLU()
-    else:
-        call.require(bool(low < high and np.isfinite([low, high]).all()), f"its limits are {low:g} and {high:g}")
-        module = nn.ReLU6() if (low, high) == (0, 6) else nn.Hardtanh(low, high)
-    return call.into.call(call.name, module, call.real(0))
-
-
-def prelu(call: Call) -> Flow:
-    """A ramp with a slope per channel, or one, below 0."""
-    x = call.real(0)
-    slope = call.array(1)
-    slope = slope.reshape(-1) if slope.size == 1 else per_channel(call, slope, x.example)
-    module = nn.PReLU(len(slope))
-    with torch.no_grad():
-        module.weight.copy_(torch.tensor(slope))
-    return call.into.call(call.name, module, x)
-
-
-def hard_sigmoid(call: Call) -> Flow:
-    """The ramp that torch knows."""
-    slope, offset = float(call.attribute("alpha", 0.2)), float(call.attribute("beta", 0.5))
-    call.require(
-        abs(slope - 1 / 6) < 1e-6 and offset == 0.5, f"alpha={slope:g}, beta={offset:g}; 1/6 and 0.5 are covered"
-    )
-    return call.into.call(call.name, nn.Hardsigmoid(), call.real(0))
-
-
-def softmax(kind: type[nn.Softmax | nn.LogSoftmax]) -> Handler:
-    """Return the handler of a softmax; before operator set 13 it flattens first."""
-
-    def handle(call: Call) -> Flow:
-        x = call.real(0)
-        axis = call.attribute("axis", 1 if call.version < 13 else -1) % x.example.dim()
-        call.require(call.version >= 13 or axis == x.example.dim() - 1, "it is over several axes")
-        return call.into.call(call.name, kind(dim=axis), x)
-
-    return handle
 
 
 def arg_max(call: Call) -> Flow:
@@ -282,62 +208,37 @@ def cast(call: Call) -> Const | Flow:
     return replace(value, integers=False) if isinstance(value, Flow) else value
 
 
-def module(build: Callable[[Call], nn.Module]) -> Handler:
-    """Return the handler of an operator that is one torch module of one value."""
-    return lambda call: call.into.call(call.name, build(call), call.real(0))
-
-
 def _times(weight: Const, factor: float) -> Const:
     scale = None if weight.scale is None else weight.scale * factor
     return weight if factor == 1 else Const(weight.array * factor, weight.codes, scale)
 
 
-def _window(call: Call) -> tuple[tuple[int, ...], tuple[int, ...], list[int], list[int]]:
-    """Return kernel, stride, and the padding before and after each dimension."""
-    kernel = tuple(call.integers("kernel_shape") or [])
-    call.require(len(kernel) in (1, 2), f"it is over {len(kernel)} dimensions; 1 and 2 are covered")
-    stride = tuple(call.integers("strides") or [1] * len(kernel))
-    return kernel, stride, *pads(call, list(call.real(0).example.shape[2:]), list(kernel), stride)
-
-
 LAYERS: dict[str, Handler] = {
     "Add": add,
     "ArgMax": arg_max,
-    "AveragePool": average_pool,
     "BatchNormalization": batch_norm,
     "Cast": cast,
-    "Clip": clip,
     "Concat": concat,
     "Conv": conv,
     "Div": divide,
     "Dropout": same,
-    "Elu": module(lambda call: nn.ELU(float(call.attribute("alpha", 1.0)))),
     "Flatten": flatten,
-    "Gelu": module(lambda call: nn.GELU(call.attribute("approximate", "none"))),
+    "Gather": gather,
     "Gemm": gemm,
-    "GlobalAveragePool": global_pool(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d),
-    "GlobalMaxPool": global_pool(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d),
-    "HardSigmoid": hard_sigmoid,
-    "HardSwish": module(lambda call: nn.Hardswish()),
     "Identity": same,
-    "LeakyRelu": module(lambda call: nn.LeakyReLU(float(call.attribute("alpha", 0.01)))),
-    "LogSoftmax": softmax(nn.LogSoftmax),
     "MatMul": matmul,
-    "MaxPool": max_pool,
     "Mul": multiply,
-    "PRelu": prelu,
     "Pad": pad,
-    "ReduceMean": reduce_mean,
-    "Relu": module(lambda call: nn.ReLU()),
     "Reshape": reshape,
-    "Sigmoid": module(lambda call: nn.Sigmoid()),
     "Slice": cut,
-    "Softmax": softmax(nn.Softmax),
-    "Softplus": module(lambda call: nn.Softplus()),
+    "Split": split,
     "Squeeze": squeeze,
     "Sub": subtract,
-    "Tanh": module(lambda call: nn.Tanh()),
+    "Sum": total,
     "Transpose": transpose,
     "Unsqueeze": unsqueeze,
+    **POINTWISE,
+    **POOLS,
+    **RECURRENT,
 }
 """By operator of the standard domain."""
