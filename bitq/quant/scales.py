@@ -47,7 +47,7 @@ def gate(w: Tensor, book: Codebook, gates: int) -> Tensor:
     if gates == 1:
         return tensor(w, book, gates)
     blocks = w.reshape(gates, -1)
-    rows = book.scale(blocks, per_channel=True).repeat_interleave(w.shape[0] // gates, 0)
+    rows = book.scale(blocks, per_channel=True).expand(gates, w.shape[0] // gates)
     return rows.reshape(w.shape[0], *[1] * (w.dim() - 1))
 
 

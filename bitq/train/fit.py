@@ -22,6 +22,7 @@ from bitq.quant.quantizer import QuantizedModel, Quantizer
 from bitq.train.config import TrainConfig
 from bitq.train.curve import Curve, Epoch, EpochLog
 from bitq.train.inference import reestimate_batch_norm, to_float
+from bitq.train.memory import keep_freed_memory
 from bitq.train.module import EpochModule
 from bitq.train.tasks import TASKS, answers
 
@@ -138,6 +139,7 @@ def calibration_rows(x: Tensor, method: MethodConfig | None) -> Tensor | None:
 
 def trainer(config: TrainConfig, *callbacks: pl.Callback) -> pl.Trainer:
     """Return Lightning's trainer without anything that costs time or prints."""
+    keep_freed_memory()
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning|torch.utils._pytree")

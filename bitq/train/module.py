@@ -83,7 +83,7 @@ class EpochModule(pl.LightningModule):
         rows = self.order(order)
         total = 0.0
         for step in range(self.steps_per_epoch):
-            index = rows[..., step * self.config.batch : (step + 1) * self.config.batch]
+            index = rows[step * self.config.batch : (step + 1) * self.config.batch]
             self._set_rate(optimizer, (self.current_epoch + step / self.steps_per_epoch) / self.config.epochs)
             x, y = self.rows(index)
             if self.config.augment:

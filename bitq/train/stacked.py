@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812  the name that everyone gives it
 from torch import Tensor, nn
 
 from bitq.core.errors import TrainingError
@@ -151,14 +152,15 @@ class _Module(EpochModule):
         self._seeds = list(seeds)
 
     def order(self, generator: torch.Generator) -> Tensor:
-        """Return the rows of every replica, ``(R, n)``."""
+        """Return the rows of every replica, ``(n, R)``."""
         del generator
-        return torch.stack([torch.randperm(len(self._y), generator=self.generator(seed)) for seed in self._seeds])
+        orders = [torch.randperm(len(self._y), generator=self.generator(seed)) for seed in self._seeds]
+        return torch.stack(orders, dim=1)
 
     def rows(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Return inputs ``(batch, R · channels, …)`` and targets ``(batch, R)``."""
-        count, batch = index.shape
-        x, y = super().rows(index.T.reshape(-1))
+        batch, count = index.shape
+        x, y = super().rows(index.flatten())
         return x.reshape(batch, -1, *x.shape[2:]), y.reshape(batch, count)
 
 
@@ -178,10 +180,9 @@ def _loss(replicas: int, class_weights: Tensor) -> Callable[[Tensor, Tensor], Te
     """Return the sum of the replicas' weighted cross-entropies, so that each has the gradient that it has alone."""
 
     def loss(scores: Tensor, y: Tensor) -> Tensor:
-        logs = scores.unflatten(1, (replicas, -1)).log_softmax(dim=2)
+        each = F.cross_entropy(scores.reshape(y.numel(), -1), y.flatten(), reduction="none")
         weights = class_weights[y]
-        each = logs.gather(2, y.unsqueeze(2)).squeeze(2) * weights
-        return -(each.sum(dim=0) / weights.sum(dim=0)).sum()
+        return torch.dot(each, (weights / weights.sum(dim=0)).flatten())
 
     return loss
 
