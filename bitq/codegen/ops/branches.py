@@ -49,7 +49,8 @@ def concat(op: Concat, at: Place) -> Layer:
     for x in at.inputs:
         width = x.type.shape[-1]
         places = x.type.size // width
-        calls.append(f"bitq_concat({x.expression}, {x.flip}, {places}, {width}, {at.y} + {first}, {step});")
+        y = f"{at.y} + {first}" if first else at.y
+        calls.append(f"bitq_concat({x.expression}, {x.flip}, {places}, {width}, {y}, {step});")
         first += width
     return Layer(op, (), "\n    ".join(calls), ("bitq_concat",))
 

@@ -15,7 +15,7 @@ from bitq.codegen.constants import Constant
 from bitq.codegen.ops.layer import Layer, Operand, Place
 from bitq.codegen.ops.printer import Printer
 from bitq.ir.ops import Forest
-from bitq.ir.types import INT8, INT16, UINT8, DType
+from bitq.ir.types import INT16, UINT8, DType
 
 _OFTEN = 1.0
 """Expected comparisons of a feature, up to which turning it into a byte costs more than it saves."""
@@ -61,7 +61,7 @@ class _Steps:
 
     def condition(self, threshold: int) -> str:
         """Return what holds up to a threshold."""
-        return f"steps[{self.place}] < {threshold + 1 - self.first >> self.shift}"
+        return f"steps[{self.place}] < {threshold + 1 - self.first >> self.shift}u"
 
 
 def covers(op: Forest, most: int) -> bool:
@@ -157,22 +157,21 @@ def _calls(op: Forest, symbol: str, has_steps: bool) -> list[str]:
         lines += ["default:", "    break;", "}", "BITQ_OPAQUE(votes);"]
     mask = (1 << lanes) - 1
     lines += [
-        f"y[{score}] = (int32_t)({f'votes >> {lanes * (score - 1)}' if score > 1 else 'votes'} & {mask}u);"
+        f"y[{score}] = bitq_signed({f'votes >> {lanes * (score - 1)}' if score > 1 else 'votes'} & {mask}u);"
         for score in range(1, op.scores)
     ]
     return [*lines, f"y[0] = {len(calls)}{''.join(f' - y[{score}]' for score in range(1, op.scores))};"]
 
 
 def _lanes(op: Forest) -> int:
-    """Return the bits of a lane of votes; 0 where leaves are values, or there are more classes than lanes."""
+    """Return the bits of a lane of votes; 0 where leaves are values, one class is alone, or too many share a word."""
     bits = len(op.leaves).bit_length()
-    return bits if op.votes and bits * (op.scores - 1) <= _LANES else 0
+    return bits if op.votes and 0 < bits * (op.scores - 1) <= _LANES else 0
 
 
 def _function(name: str, tree: _Split | int, x: Operand, steps: dict[int, _Steps]) -> str:
     element = "int16_t" if x.type.dtype is INT16 else "int8_t" if x.flip else "uint8_t"
-    raised = 128 if x.type.dtype is INT8 and not x.flip else 0
-    body = _lines(tree, raised, steps, "    ")
+    body = _lines(tree, x, steps, "    ")
     uses_x, uses_steps = (any(f"{array}[" in line for line in body) for array in ("(x", "(steps"))
     lines = [
         f"static int32_t {name}(const void *features{', const uint8_t *steps' if steps else ''})",
@@ -186,16 +185,22 @@ def _function(name: str, tree: _Split | int, x: Operand, steps: dict[int, _Steps
     return "\n".join(lines)
 
 
-def _lines(branch: _Split | int, raised: int, steps: dict[int, _Steps], indent: str) -> Sequence[str]:
+def _lines(branch: _Split | int, x: Operand, steps: dict[int, _Steps], indent: str) -> Sequence[str]:
     if not isinstance(branch, _Split):
         return [f"{indent}return {branch};"]
     feature, threshold = branch.feature, branch.threshold
     own = steps.get(feature)
     fits = own is not None and own.holds(threshold)
-    condition = own.condition(threshold) if own and fits else f"x[{feature}] <= {threshold + raised}"
+    condition = own.condition(threshold) if own and fits else f"x[{feature}] <= {_limit(threshold, x)}"
     return [
         f"{indent}if ({condition}) {{",
-        *_lines(branch.below, raised, steps, f"{indent}    "),
+        *_lines(branch.below, x, steps, f"{indent}    "),
         f"{indent}}}",
-        *_lines(branch.above, raised, steps, indent),
+        *_lines(branch.above, x, steps, indent),
     ]
+
+
+def _limit(threshold: int, x: Operand) -> str:
+    """Return a threshold as the features are: the caller's numbers, or the engine's unsigned bytes."""
+    own = x.type.dtype is INT16 or x.flip
+    return str(threshold) if own else f"{threshold - x.type.dtype.low}u"

@@ -92,7 +92,8 @@ def _form(op: Recurrent, at: Place, most: int) -> _Form:
         runtime += ("bitq_matrices", "bitq_dense", *kernels)
         return _Form(tuple(constants), f"&{at.symbol}_layer.layer", "bitq_matrices", runtime)
     one = straight.dense(state, Place(f"{at.symbol}_state", (before,), "parts", "NULL"))
-    two = straight.dense(first, Place(f"{at.symbol}_input", (step,), f"parts + {_apart(op)}", "NULL"), add=True)
+    behind = f"parts + {_apart(op)}" if _apart(op) else "parts"
+    two = straight.dense(first, Place(f"{at.symbol}_input", (step,), behind, "NULL"), add=True)
     name = f"{at.symbol}_parts"
     constants = [*one.constants, *two.constants, _parts(op, name, one.call, two.call)]
     constants.append(struct(f"{at.symbol}_layer", "bitq_recurrent", _fields(op, time, name)))

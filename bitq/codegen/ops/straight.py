@@ -151,7 +151,8 @@ def scaled(op: Conv | Dense | AvgPool, symbol: str) -> list[str]:
         "{",
         f"    int32_t value = bitq_floor_shift(bitq_signed({product}), {rescale.shift});",
         *limits,
-        f"    return ({kind})(value{f' + {zero}' if zero else ''});",
+        *([f"    value += {zero};"] if zero else []),
+        f"    return ({kind})value;",
         "}",
         "",
     ]
@@ -177,14 +178,14 @@ def _group(group: Group, offsets: NDArray[np.int64], row: int, kind: str, to: st
     columns, buckets = len(group.signs), group.buckets
     names = [*(f"s{k}" for k in range(columns)), *(["b"] if buckets else [])]
     lines = ["{", f"    {kind} {', '.join(names)};"]
-    fresh = [True] * columns
+    fresh, negative = [True] * columns, "0u - b" if kind == "uint32_t" else "-b"
     for pattern, plus, minus in buckets:
-        lines += [f"    {line}" for line in _wrap(f"b = {_terms(offsets[plus], offsets[minus], row)};")]
+        lines += [f"    {line}" for line in _wrap(f"b = {_terms(offsets[plus], offsets[minus], row, kind)};")]
         lines.append("    BITQ_OPAQUE(b);")
         for column in range(columns):
             if pattern[column] != 0:
                 if fresh[column]:
-                    lines.append(f"    s{column} = {'' if pattern[column] > 0 else '0 - '}b;")
+                    lines.append(f"    s{column} = {'b' if pattern[column] > 0 else negative};")
                 else:
                     lines.append(f"    s{column} {'+' if pattern[column] > 0 else '-'}= b;")
                 fresh[column] = False
@@ -195,9 +196,12 @@ def _group(group: Group, offsets: NDArray[np.int64], row: int, kind: str, to: st
     return [*lines, "}"]
 
 
-def _terms(plus: NDArray[np.int64], minus: NDArray[np.int64], row: int) -> str:
+def _terms(plus: NDArray[np.int64], minus: NDArray[np.int64], row: int, kind: str) -> str:
     text = " + ".join(f"x{k // row}[{k % row}]" for k in plus)
-    return (text or "0") + "".join(f" - x{k // row}[{k % row}]" for k in minus)
+    rest = " - ".join(f"x{k // row}[{k % row}]" for k in minus)
+    if text and rest:
+        return f"{text} - {rest}"
+    return text or (f"0u - {rest}" if kind == "uint32_t" else f"-({kind}){rest}")
 
 
 def _wrap(statement: str) -> list[str]:

@@ -352,7 +352,7 @@ static inline int32_t bitq_sigmoid(int32_t value)
 /* The result of a cell as an activation: in steps of 2^shift, rounded half up. */
 static inline uint8_t bitq_output(int32_t result, uint32_t shift, int32_t zero)
 {
-    const int32_t half = (int32_t)((UINT32_C(1) << shift) >> 1);
+    const int32_t half = bitq_signed((UINT32_C(1) << shift) >> 1);
     int32_t value = bitq_floor_shift(result + half, shift) + zero;
     if (value < 0) {
         value = 0;

@@ -24,8 +24,9 @@ static void take_two_bits(const uint32_t *from, uint32_t *to, uint32_t count, ui
  * The buckets are empty afterwards; rest has room for 64 sums. */
 uint32_t bitq_bucket_sums(uint32_t *buckets, uint32_t *rest, uint32_t *sums)
 {
+    const uint32_t *const end = buckets + 256;
     take_two_bits(buckets, rest, 64, sums);
-    for (uint32_t *const end = buckets + 256; buckets != end; buckets += 8) {
+    while (buckets != end) {
         buckets[0] = 0;
         buckets[1] = 0;
         buckets[2] = 0;
@@ -34,6 +35,7 @@ uint32_t bitq_bucket_sums(uint32_t *buckets, uint32_t *rest, uint32_t *sums)
         buckets[5] = 0;
         buckets[6] = 0;
         buckets[7] = 0;
+        buckets += 8;
     }
     take_two_bits(rest, rest, 16, sums + 2);
     take_two_bits(rest, rest, 4, sums + 4);

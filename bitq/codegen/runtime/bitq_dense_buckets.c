@@ -13,7 +13,8 @@ void bitq_dense_buckets(const bitq_buckets *layer, const uint8_t *x, bitq_fill_k
     uint32_t *const rest = buckets + 256u * layer->groups;
     const uint8_t *weights = linear->weights;
     uint32_t output = 0;
-    for (uint32_t *clear = rest; clear != buckets;) {
+    uint32_t *clear = rest;
+    while (clear != buckets) {
         *--clear = 0;
     }
     do {
@@ -22,7 +23,8 @@ void bitq_dense_buckets(const bitq_buckets *layer, const uint8_t *x, bitq_fill_k
         for (uint32_t *group = buckets; group != rest; group += 256) {
             uint32_t sums[8];
             const uint32_t offset = bitq_bucket_sums(group, rest, sums) * linear->offset;
-            for (uint32_t column = 0; (column < layer->columns) && (output < linear->outputs); ++output) {
+            uint32_t column = 0;
+            while ((column < layer->columns) && (output < linear->outputs)) {
                 uint32_t sum = sums[column];
                 ++column;
                 for (uint32_t plane = linear->planes; plane != 1u; --plane) {
@@ -30,6 +32,7 @@ void bitq_dense_buckets(const bitq_buckets *layer, const uint8_t *x, bitq_fill_k
                     ++column;
                 }
                 bitq_finish(linear, output, (sum << linear->widen) - offset, y);
+                ++output;
             }
         }
     } while (output < linear->outputs);

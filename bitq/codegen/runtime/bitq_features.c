@@ -25,7 +25,7 @@ void bitq_features(const bitq_statistics *layer, const uint8_t *x, int16_t *y)
     for (uint32_t window = 0; window < layer->windows; ++window) {
         for (uint32_t channel = 0; channel < channels; ++channel) {
             const uint8_t *v = start + channel;
-            int32_t before = (int32_t)(*v ^ flip) - 128;
+            int32_t before = bitq_signed(*v ^ flip) - 128;
             int32_t low = before;
             int32_t high = before;
             int32_t total = 0;
@@ -34,7 +34,7 @@ void bitq_features(const bitq_statistics *layer, const uint8_t *x, int16_t *y)
             int32_t difference = 0;
             int32_t found[BITQ_STATISTICS];
             for (uint32_t i = 0; i < count; ++i) {
-                const int32_t value = (int32_t)(v[i * channels] ^ flip) - 128;
+                const int32_t value = bitq_signed(v[i * channels] ^ flip) - 128;
                 total += value;
                 energy += value * value;
                 if (value < low) {
@@ -48,8 +48,9 @@ void bitq_features(const bitq_statistics *layer, const uint8_t *x, int16_t *y)
                 before = value;
             }
             energy *= (int32_t)count;
+            const int32_t variance = energy - total * total;
             found[0] = total;
-            found[1] = (layer->kinds & 0x02u) != 0u ? root((uint32_t)(energy - total * total)) : 0;
+            found[1] = (layer->kinds & 0x02u) != 0u ? root((uint32_t)variance) : 0;
             found[2] = (layer->kinds & 0x04u) != 0u ? root((uint32_t)energy) : 0;
             found[3] = low;
             found[4] = high;
@@ -58,7 +59,7 @@ void bitq_features(const bitq_statistics *layer, const uint8_t *x, int16_t *y)
             found[7] = difference;
             for (uint32_t kind = 0; kind < BITQ_STATISTICS; ++kind) {
                 if (((layer->kinds >> kind) & 1u) != 0u) {
-                    *y = (int16_t)(found[kind] * (int32_t)(UINT32_C(1) << layer->shift[kind]));
+                    *y = (int16_t)(found[kind] * bitq_signed(UINT32_C(1) << layer->shift[kind]));
                     ++y;
                 }
             }

@@ -3,11 +3,13 @@
 /* The same for inputs of int8_t. */
 void bitq_fill_one_signed(const uint8_t *weights, const uint8_t *x, uint32_t inputs, uint32_t *buckets)
 {
-    for (; (inputs & 3u) != 0u; --inputs) {
+    while ((inputs & 3u) != 0u) {
         const uint32_t value = (uint32_t)(int32_t)(int8_t)*x++;
         buckets[*weights++] += value;
+        --inputs;
     }
-    for (const uint8_t *const end = x + inputs; x != end; x += 4) {
+    const uint8_t *const end = x + inputs;
+    while (x != end) {
         uint32_t value = (uint32_t)(int32_t)(int8_t)x[0];
         buckets[weights[0]] += value;
         value = (uint32_t)(int32_t)(int8_t)x[1];
@@ -16,6 +18,7 @@ void bitq_fill_one_signed(const uint8_t *weights, const uint8_t *x, uint32_t inp
         buckets[weights[2]] += value;
         value = (uint32_t)(int32_t)(int8_t)x[3];
         buckets[weights[3]] += value;
+        x += 4;
         weights += 4;
     }
 }

@@ -4,12 +4,14 @@
 void bitq_fill_two_signed(const uint8_t *weights, const uint8_t *x, uint32_t inputs, uint32_t *buckets)
 {
     uint32_t *const second = buckets + 256;
-    for (; (inputs & 3u) != 0u; --inputs) {
+    while ((inputs & 3u) != 0u) {
         const uint32_t value = (uint32_t)(int32_t)(int8_t)*x++;
         buckets[*weights++] += value;
         second[*weights++] += value;
+        --inputs;
     }
-    for (const uint8_t *const end = x + inputs; x != end; x += 4) {
+    const uint8_t *const end = x + inputs;
+    while (x != end) {
         uint32_t value = (uint32_t)(int32_t)(int8_t)x[0];
         buckets[weights[0]] += value;
         second[weights[1]] += value;
@@ -22,6 +24,7 @@ void bitq_fill_two_signed(const uint8_t *weights, const uint8_t *x, uint32_t inp
         value = (uint32_t)(int32_t)(int8_t)x[3];
         buckets[weights[6]] += value;
         second[weights[7]] += value;
+        x += 4;
         weights += 8;
     }
 }

@@ -38,7 +38,7 @@ BITQ_FOREST_INLINE int32_t bitq_forest_feature(const bitq_forest *forest, const 
     if (forest->element == BITQ_FOREST_INT8) {
         return ((const int8_t *)x)[index] * 256;
     }
-    return (((const uint8_t *)x)[index] - 128) * 256;
+    return ((int32_t)((const uint8_t *)x)[index] - 128) * 256;
 }
 
 BITQ_FOREST_INLINE uint32_t bitq_forest_index(const bitq_forest *forest, uint32_t place, int32_t threshold)
@@ -52,7 +52,8 @@ BITQ_FOREST_INLINE uint32_t bitq_forest_index(const bitq_forest *forest, uint32_
         const int32_t threshold = nodes[node];                                             \
         const uint32_t index = bitq_forest_index(forest, before + node, threshold);        \
         const int32_t feature = bitq_forest_feature(forest, x, index);                     \
-        node = 2u * node + ((uint32_t)(threshold - feature) >> 31);                        \
+        const int32_t apart = threshold - feature;                                         \
+        node = 2u * node + ((uint32_t)apart >> 31);                                        \
     }
 
 /* The leaf of a tree that an input ends in, counted over all trees. */

@@ -49,7 +49,7 @@ void bitq_grouped(const bitq_groups *layer, const uint8_t *x, int8_t *taps, void
                         if ((in_y < window->height) && (in_x < window->width)) {
                             const uint8_t *v = group + (in_y * window->width + in_x) * window->channels;
                             for (uint32_t i = 0; i < depth; ++i) {
-                                sum += tap[i] * ((int32_t)((uint32_t)v[i] ^ window->flip) - (int32_t)window->zero);
+                                sum += tap[i] * (bitq_signed((uint32_t)v[i] ^ window->flip) - (int32_t)window->zero);
                             }
                         }
                         tap += depth;

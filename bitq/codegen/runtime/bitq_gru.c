@@ -6,7 +6,7 @@ void bitq_gru(const bitq_recurrent *layer, const int32_t *parts, int32_t *state,
     const uint32_t units = layer->units;
     const uint32_t shift = layer->shift;
     const int32_t zero = layer->zero;
-    const int32_t scale = (int32_t)(UINT32_C(8192) >> layer->fraction);
+    const int32_t scale = bitq_signed(UINT32_C(8192) >> layer->fraction);
     for (uint32_t i = 0; i < units; ++i) {
         const int32_t reset = bitq_sigmoid(parts[units + i] * scale);
         const int32_t update = bitq_sigmoid(parts[2u * units + i] * scale);

@@ -6,8 +6,8 @@ void bitq_lstm(const bitq_recurrent *layer, const int32_t *parts, int32_t *state
     const uint32_t units = layer->units;
     const uint32_t shift = layer->shift;
     const int32_t zero = layer->zero;
-    const int32_t scale = (int32_t)(UINT32_C(8192) >> layer->fraction);
-    const int32_t cell_scale = (int32_t)(UINT32_C(16384) >> layer->cell_fraction);
+    const int32_t scale = bitq_signed(UINT32_C(8192) >> layer->fraction);
+    const int32_t cell_scale = bitq_signed(UINT32_C(16384) >> layer->cell_fraction);
     const uint32_t narrow = 15u - layer->cell_fraction;
     for (uint32_t i = 0; i < units; ++i) {
         const int32_t take = bitq_sigmoid(parts[i] * scale);

@@ -7,7 +7,7 @@ int32_t bitq_squared_error(const uint8_t *first, uint32_t flip, const uint8_t *s
     int32_t sum = 0;
     for (uint32_t i = 0; i < count; ++i) {
         const int32_t difference =
-            (int32_t)((uint32_t)first[i] ^ flip) - (int32_t)((uint32_t)second[i] ^ other_flip);
+            bitq_signed((uint32_t)first[i] ^ flip) - bitq_signed((uint32_t)second[i] ^ other_flip);
         sum += difference * difference;
     }
     return sum;

@@ -18,6 +18,6 @@ int32_t bitq_tanh(int32_t value)
         size = 65535u;
     }
     at = &curve[size >> 10];
-    result = at[0] + bitq_floor_shift((at[1] - at[0]) * (int32_t)(size & 1023u) + 512, 10);
+    result = at[0] + bitq_floor_shift((at[1] - at[0]) * bitq_signed(size & 1023u) + 512, 10);
     return value < 0 ? -result : result;
 }
