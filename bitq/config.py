@@ -61,11 +61,14 @@ class VariantConfig:
             match wins.
         training: ``method`` trains under the method of ``quant``; ``ptq`` rounds the float network of the same
             seed after training; ``float`` trains without quantization; ``trees`` grows a kind of trees.
+        activation_bits: of the activations on the chip that are never negative, and of the input: 8, or 7, with which
+            cores with the DSP extension add 1-bit layers up in fewer instructions.
         settings: values that this variant alone has, by the keys of the experiment (``quant.strength: 3.0``).
     """
 
     policy: dict[str, str] = field(default_factory=dict[str, str])
     training: str = choice("method", ("method", "ptq", "float", "trees"))
+    activation_bits: int = number(8, 7, 8, "bits")
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def check(self, path: str) -> None:
@@ -132,6 +135,8 @@ class ExperimentConfig:
         for variant in values["variants"].values():
             if not variant["settings"]:
                 del variant["settings"]
+            if variant["activation_bits"] == 8:
+                del variant["activation_bits"]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def check(self, path: str) -> None:

@@ -164,7 +164,9 @@ def run_repeats(data: Dataset, jobs: Sequence[Job], known: Collection[int] = ())
 def _evaluated(data: Dataset, job: Job, variant: VariantConfig, fitted: Fitted) -> Trained:
     """Lower what was trained, polish it, keep its weights, and read its metrics."""
     model, weights = fitted.quantized.model, fitted.quantized.weights
-    graph = lowered(data, fitted.quantized, f"{job.config.experiment}_{job.variant}") if weights else None
+    name, graph = f"{job.config.experiment}_{job.variant}", None
+    if weights:
+        graph = lowered(data, fitted.quantized, name, activation_bits=variant.activation_bits)
     if graph is not None and _polish_epochs(job, variant):
         graph = _polished(data, job, graph)
     files.write_bytes(job.weights_path(job.variant), save({k: v.contiguous() for k, v in model.state_dict().items()}))
@@ -227,7 +229,9 @@ def graph_answers(graph: Graph, x: NDArray[np.int8], data: Dataset) -> NDArray[A
     return real if data.task == "regression" else real[:, 0]
 
 
-def lowered(data: Dataset, quantized: QuantizedModel, name: str, rows: int = CALIBRATION_ROWS) -> Graph:
+def lowered(
+    data: Dataset, quantized: QuantizedModel, name: str, rows: int = CALIBRATION_ROWS, *, activation_bits: int = 8
+) -> Graph:
     """Return the integer graph of a model with rounded weights, with the answers that its task asks for.
 
     Args:
@@ -235,16 +239,17 @@ def lowered(data: Dataset, quantized: QuantizedModel, name: str, rows: int = CAL
         quantized: the model.
         name: of the graph; cut to 31 characters.
         rows: of the training split, the same ones for every model.
+        activation_bits: as in `bitq.lowering.lower.lower`.
     """
     chosen = np.random.default_rng(0).permutation(len(data.train))[:rows]
     calibration = to_float(data.train.x[chosen], data.input)
     if data.task == "classification":
-        return lower(quantized, calibration, data.input, name=name[:31])
+        return lower(quantized, calibration, data.input, name=name[:31], activation_bits=activation_bits)
     if data.task == "regression":
         quantized = in_units(quantized, data.target_mean, data.target_std)
     else:
         quantized = reconstruction_error(quantized)
-    return lower(quantized, calibration, data.input, name=name[:31], classify=False)
+    return lower(quantized, calibration, data.input, name=name[:31], classify=False, activation_bits=activation_bits)
 
 
 def _trained(data: Dataset, job: Job, variant: VariantConfig) -> Fitted:

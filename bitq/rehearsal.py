@@ -47,7 +47,8 @@ def check_variants(config: ExperimentConfig, data: Dataset) -> None:
                 "Give every matrix a codebook, for example '*': int8 first."
             )
         try:
-            graph = lowered(data, Quantizer(model, variant.policy, named_method("ptq")).finish(), name, FEW)
+            untrained = Quantizer(model, variant.policy, named_method("ptq")).finish()
+            graph = lowered(data, untrained, name, FEW, activation_bits=variant.activation_bits)
         except DeployError as error:
             raise ConfigError(f"model {config.model.name}: {error}") from error
         try:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
-from bitq.codegen.ops import buckets, comparisons, pairs, recurrent, straight
-from bitq.codegen.ops.pool import MEAN
+from bitq.codegen.ops import buckets, comparisons, pairs, recurrent, signs, straight
+from bitq.codegen.ops.pool import HALVE, MEAN
 from bitq.codegen.ops.printer import Printer
 from bitq.codegen.ops.table import PRINTERS
 from bitq.core.errors import DeployError
-from bitq.ir.ops import AvgPool, Conv, Dense, Forest, Op, Recurrent
-from bitq.ir.types import INT8
+from bitq.ir.ops import AvgPool, Conv, Dense, Forest, Op, Recurrent, Requantize
+from bitq.ir.types import INT8, TensorType
 
 OPTIMIZE = ("size", "balanced", "speed")
 """What may decide: flash, both, or instructions."""
@@ -29,8 +30,13 @@ def step_of(op: Recurrent, state: str, optimize: str) -> Printer:
     return Printer(partial(recurrent.step, state=state, most=most), recurrent.step_scratch)
 
 
-def printer_of(op: Op, optimize: str) -> Printer:
+def printer_of(op: Op, inputs: Sequence[TensorType], optimize: str) -> Printer:
     """Return how an operation is printed.
+
+    Args:
+        op: the operation.
+        inputs: types of what it reads.
+        optimize: one of `OPTIMIZE`.
 
     Raises:
         DeployError: ``optimize`` is none of `OPTIMIZE`.
@@ -39,8 +45,8 @@ def printer_of(op: Op, optimize: str) -> Printer:
         raise DeployError(f"optimize is '{optimize}'; allowed: {', '.join(OPTIMIZE)}.")
     if isinstance(op, Forest) and comparisons.covers(op, _TREES_AS_CODE.get(optimize, 0)):
         return comparisons.FOREST
-    if isinstance(op, AvgPool) and optimize != "size":
-        return MEAN
+    if isinstance(op, AvgPool | Requantize) and optimize != "size":
+        return MEAN if isinstance(op, AvgPool) else HALVE
     if optimize == "size" or not isinstance(op, Conv | Dense | Recurrent):
         return PRINTERS[type(op)]
     if isinstance(op, Recurrent):
@@ -48,6 +54,8 @@ def printer_of(op: Op, optimize: str) -> Printer:
         return Printer(partial(recurrent.recurrent, most=most), recurrent.scratch)
     size = op.weights.codes.size
     if isinstance(op, Dense):
+        if signs.covers(op, inputs[0]):
+            return signs.DENSE
         # A dense layer uses each weight once, so code or buckets of its own have to be small or pay at once.
         if size <= _DENSE_AS_CODE and straight.covers(op):
             return straight.DENSE

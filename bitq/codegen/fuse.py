@@ -13,6 +13,7 @@ from bitq.ir.ops import NO_PADDING, Conv, MaxPool, Op
 
 def fuse(graph: Graph, optimize: str) -> Graph:
     """Return a graph in which convolutions with straight-line code take the pool behind them along."""
+    types = graph.types()
     readers: dict[str, list[Op]] = {}
     for op in graph.ops:
         for name in op.inputs:
@@ -22,7 +23,7 @@ def fuse(graph: Graph, optimize: str) -> Graph:
         after = readers.get(op.name, [])
         if (
             type(op) is Conv
-            and printer_of(op, optimize) is pairs.CONV
+            and printer_of(op, [types[name] for name in op.inputs], optimize) is pairs.CONV
             and len(after) == 1
             and op.name not in graph.outputs
         ):

@@ -17,8 +17,8 @@ from bitq.core.errors import DeployError
 from bitq.ir.graph import Graph
 from bitq.ir.ops import Op, Reshape
 
-ELEMENTS = {8: "uint8_t", 16: "int16_t", 32: "int32_t"}
-"""The C type of a value's elements within the engine, by their bits."""
+ELEMENTS = {1: "uint8_t", 2: "int16_t", 4: "int32_t"}
+"""The C type of a value's elements within the engine, by their bytes."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Storage:
         for output in self.outputs:
             if _root(self.graph, output.name) == root:
                 return _at("scores", output.offset)
-        kind = ELEMENTS[self.graph.types()[root].dtype.bits]
+        kind = ELEMENTS[self.graph.types()[root].dtype.array.itemsize]
         return self._in_arena(kind, self.plan.offsets[root])
 
     def scratch(self, op: Op) -> str:
@@ -102,7 +102,10 @@ def store(graph: Graph, optimize: str = "size", own: Mapping[str, Printer] | Non
             last[root] = max(last.get(root, 0), step)
     output_roots = {_root(graph, output.name) for output in outputs}
     returned = graph.winner if graph.winner is not None and graph.winner not in last else None
-    printers = {op.name: (own or {}).get(op.name) or printer_of(op, optimize) for op in ops}
+    printers = {
+        op.name: (own or {}).get(op.name) or printer_of(op, [types[name] for name in op.inputs], optimize)
+        for op in ops
+    }
     requests: dict[str, Request] = {}
     shared: dict[str, str] = {}
     for step, op in enumerate(ops):
@@ -112,7 +115,7 @@ def store(graph: Graph, optimize: str = "size", own: Mapping[str, Printer] | Non
         if op.name in output_roots or op.name == returned:
             continue
         end = len(ops) if op.name == graph.winner else last[op.name]
-        size = types[op.name].size * types[op.name].dtype.bits // 8
+        size = types[op.name].size * types[op.name].dtype.array.itemsize
         request = Request(op.name, (Stage(_words(size), step, end),))
         source = _root(graph, op.inputs[0])
         buffer = requests.get(shared.get(source, source))

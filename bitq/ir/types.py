@@ -55,12 +55,15 @@ ODD2 = DType("ODD2", 2, -3, 3, step=2)
 ODD3 = DType("ODD3", 3, -7, 7, step=2)
 ODD4 = DType("ODD4", 4, -15, 15, step=2)
 INT8 = DType("INT8", 8, -128, 127)
+UINT7 = DType("UINT7", 7, 0, 127)
 UINT8 = DType("UINT8", 8, 0, 255)
 INT16 = DType("INT16", 16, -32768, 32767)
 INT32 = DType("INT32", 32, -(2**31), INT32_MAX)
 
 WEIGHT_DTYPES = {d.name: d for d in (BIPOLAR, TERNARY, ODD2, ODD3, ODD4, INT8)}
-DTYPES = {**WEIGHT_DTYPES, **{d.name: d for d in (UINT8, INT16, INT32)}}
+DTYPES = {**WEIGHT_DTYPES, **{d.name: d for d in (UINT7, UINT8, INT16, INT32)}}
+BYTES = (INT8, UINT7, UINT8)
+"""What activations may be; a byte holds one. Cores with the DSP extension add 7-bit ones up faster."""
 
 
 def _dtype(name: str) -> DType:
@@ -73,7 +76,7 @@ class TensorType:
 
     Attributes:
         shape: without the batch; ``(height, width, channels)`` (height 1 for sequences) or ``(features,)``.
-        dtype: INT8 or UINT8 for activations, INT16 for what trees read, INT32 for accumulators and scores.
+        dtype: one of `BYTES` for activations, INT16 for what trees read, INT32 for accumulators and scores.
         scale: real value of one step; for the reader and for dequantizing scores, not used in arithmetic.
         zero_point: the integer that stands for 0.0; it is also what padding reads.
     """

@@ -103,8 +103,9 @@ class Builder:
         seen: calibrated ranges by node name.
     """
 
-    def __init__(self, weights: dict[str, QuantizedWeight], seen: dict[str, Seen]) -> None:
+    def __init__(self, weights: dict[str, QuantizedWeight], seen: dict[str, Seen], unsigned: DType = UINT8) -> None:
         self.ops: list[Op] = []
+        self._unsigned = unsigned
         self._weights = weights
         self._seen = seen
         self._values: dict[fx.Node, Value | Lazy] = {}
@@ -231,12 +232,12 @@ class Builder:
     def activation(self, seen: Seen, shape: tuple[int, ...]) -> TensorType:
         """Return the type that is asked for, else the 8-bit type for a calibrated range.
 
-        That is UINT8 from 0 where nothing is negative, else INT8.
+        That is the unsigned type from 0 where nothing is negative, else INT8.
         """
         if seen.kind is not None:
             return replace(seen.kind, shape=shape)
         if seen.low >= 0:
-            return TensorType(shape, UINT8, seen.magnitude / UINT8.high)
+            return TensorType(shape, self._unsigned, seen.magnitude / self._unsigned.high)
         return TensorType(shape, INT8, seen.magnitude / INT8.high)
 
     def skewed(self, seen: Seen, shape: tuple[int, ...]) -> TensorType:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bitq.ir.types import INT32_MAX, DType, Rescale
+from bitq.ir.types import INT32_MAX, UINT7, DType, Rescale, TensorType
 
 Reals = NDArray[np.float64]
 _MULTIPLIER_BITS = 15
@@ -67,6 +67,13 @@ def fix(gain: Reals, offset: Reals, magnitude: int, dtype: DType, zero_point: in
         multiplier.astype(np.int16), pre_shift, shift, zero_point, max(low, dtype.low), min(high, dtype.high)
     )
     return Fixed(shorten(bias, _BIAS_TOLERANCE / float(gain.max())), rescale)
+
+
+def halved(x: TensorType) -> tuple[TensorType, Rescale]:
+    """Return the 7-bit type of an 8-bit value and the rescale to it: steps twice as long, rounded down."""
+    zero = (x.zero_point - x.dtype.low) >> 1
+    seven = TensorType(x.shape, UINT7, 2 * x.scale, zero)
+    return seven, Rescale(np.ones(1, np.int16), 1, 0, zero, UINT7.low, UINT7.high)
 
 
 def shorten(bias: Reals, tolerance: float) -> NDArray[np.int32]:

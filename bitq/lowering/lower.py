@@ -13,12 +13,13 @@ from bitq.core.errors import DeployError
 from bitq.data.dataset import InputSpec
 from bitq.ir.check import check
 from bitq.ir.graph import Graph
-from bitq.ir.ops import ArgMax, Op
+from bitq.ir.ops import ArgMax, Op, Requantize
 from bitq.ir.ranges import prove
-from bitq.ir.types import INT8, INT32, TensorType
+from bitq.ir.types import INT8, INT32, UINT7, UINT8, TensorType
 from bitq.lowering.builder import INPUT, WINNER, Builder, Lazy, Stored, Value
 from bitq.lowering.calls import path_of
 from bitq.lowering.common import channels_last, order
+from bitq.lowering.fixed import halved
 from bitq.lowering.heads import as_errors
 from bitq.lowering.imports.roundings import Quantize, pin
 from bitq.lowering.instead import instead_of, instead_of_call, title
@@ -33,7 +34,13 @@ PROBE = 16  # rows on which the calls of a network, one by one, have to give wha
 
 
 def lower(
-    quantized: QuantizedModel, calibration: Tensor, spec: InputSpec, *, name: str = "model", classify: bool = True
+    quantized: QuantizedModel,
+    calibration: Tensor,
+    spec: InputSpec,
+    *,
+    name: str = "model",
+    classify: bool = True,
+    activation_bits: int = 8,
 ) -> Graph:
     """Turn a quantized torch model into an integer graph.
 
@@ -46,6 +53,8 @@ def lower(
         spec: integer encoding of the input.
         name: C identifier of the model.
         classify: whether the entry point returns the index of the largest score of the first output.
+        activation_bits: of activations that are never negative, and of the input: 8, or 7, which halves their steps
+            so that cores with the DSP extension add 1-bit layers up in fewer instructions.
 
     Raises:
         DeployError: a module is not covered, or a weight is in float; names the module.
@@ -57,14 +66,14 @@ def lower(
     seen = observe(traced, calibration)
     pin(traced, seen)
     as_errors(traced, seen)
-    builder = Builder(quantized.weights, seen)
+    builder = Builder(quantized.weights, seen, UINT8 if activation_bits == 8 else UINT7)
     outputs: list[str] = []
     last = (spec.shape[-1], *spec.shape[:-1]) if spec.channels_last else spec.shape
     shape = channels_last(last)
     source = TensorType(shape, INT8, spec.scale, spec.zero_point)
     for node in traced.graph.nodes:
         if node.op == "placeholder":
-            builder.set(node, _input(source, spec))
+            builder.set(node, _input(source, spec, builder if activation_bits == 7 else None))
         elif node.op == "output":
             outputs = [_scores(builder, value).name for value in _results(node)]
         else:
@@ -84,6 +93,14 @@ def _scores(builder: Builder, node: fx.Node) -> Stored:
     if isinstance(value, Stored) and value.flat_from is not None and len(order(value)) > 1:
         builder.set(node, Arranged(str(node.target), replace(value, flat_from=None), torch_order(value)))
     return builder.scores(node)
+
+
+def _halved(builder: Builder, x: Stored) -> Stored:
+    """Append the step from the 8 bits of the input to 7."""
+    out, rescale = halved(x.type)
+    name = builder.name(f"{INPUT}_halved")
+    builder.add(Requantize(name=name, inputs=(x.name,), out=out, rescale=rescale))
+    return replace(x, name=name, type=out)
 
 
 def _read(ops: list[Op], outputs: list[str]) -> tuple[Op, ...]:
@@ -151,11 +168,12 @@ def _moves(module: nn.Module, *order: int) -> bool:
     return tuple(moved.shape) == tuple(sizes[axis] for axis in order)
 
 
-def _input(source: TensorType, spec: InputSpec) -> Value | Lazy:
-    if not spec.channels_last:
-        return Stored(INPUT, source, spec.shape)
-    x = Stored(INPUT, source, (spec.shape[-1], *spec.shape[:-1]))
-    return Arranged(INPUT, x, np.arange(source.size).reshape(spec.shape))
+def _input(source: TensorType, spec: InputSpec, halving: Builder | None) -> Value | Lazy:
+    """Return the input as torch has it; ``halving`` takes the step from its 8 bits to 7, if any."""
+    x = Stored(INPUT, source, (spec.shape[-1], *spec.shape[:-1]) if spec.channels_last else spec.shape)
+    if halving is not None:
+        x = _halved(halving, x)
+    return Arranged(INPUT, x, np.arange(source.size).reshape(spec.shape)) if spec.channels_last else x
 
 
 def _results(node: fx.Node) -> list[fx.Node]:

@@ -27,7 +27,7 @@ from bitq.device.host import HostModel
 from bitq.device.verify import Measurement, verify
 from bitq.ir.graph import Graph
 from bitq.ir.reference import evaluate
-from bitq.ir.types import BIPOLAR, INT8, ODD2, ODD4, TERNARY
+from bitq.ir.types import BIPOLAR, INT8, ODD2, ODD4, TERNARY, UINT7, UINT8
 from pipelines.mcu.figure import Point, draw
 from pipelines.mcu.forest import n5
 from pipelines.mcu.forest import rows as rows_of
@@ -37,9 +37,12 @@ from pipelines.mcu.plain import write_plain
 from pipelines.mcu.summary import Binary, summary
 
 BITS = {"1": BIPOLAR, "ternary": TERNARY, "2": ODD2, "4": ODD4, "8": INT8}
+ACTIVATIONS = {"8": UINT8, "7": UINT7}
 FOLDER = Path("mlruns/studies/mcu")
 _PEERS = Path(__file__).with_name("peers.csv")
 _PLAIN = "plain int8"
+_WITH = {"8": "", "7": ", 7-bit activations"}
+_GAINING = ("N1", "N2")  # networks with layers that 7-bit activations make faster
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def write(rows: Sequence[Row]) -> None:
 def _measure(given: dict[str, list[str]]) -> Iterator[Row]:
     samples = int(given["samples"][0])
     for network in given["net"]:
-        for engine, graph in _engines(network, given["bits"]):
+        for engine, graph in _engines(network, given["bits"], given["activations"]):
             x = inputs_of(graph, samples)
             expected = evaluate(graph, x)
             scores = expected.scores
@@ -140,9 +143,14 @@ def _measure(given: dict[str, list[str]]) -> Iterator[Row]:
                         yield _told(_row(network, engine, mode, measured))
 
 
-def _engines(network: str, bits: Sequence[str]) -> list[tuple[str, Graph]]:
+def _engines(network: str, bits: Sequence[str], activations: Sequence[str]) -> list[tuple[str, Graph]]:
     if network != "N5":
-        mine = [(f"bitq {which} bit", NETWORKS[network](BITS[which])) for which in bits]
+        mine = [
+            (f"bitq {which} bit{_WITH[width]}", NETWORKS[network](BITS[which], ACTIVATIONS[width]))
+            for which in bits
+            for width in activations
+            if width == "8" or network in _GAINING
+        ]
         return [(_PLAIN, NETWORKS[network](INT8, INT8)), *mine]
     for peer in GENERATORS:
         if peer.missing:
@@ -208,6 +216,7 @@ def _given(arguments: Sequence[str]) -> dict[str, list[str]]:
     allowed: dict[str, Sequence[str]] = {
         "net": tuple(NETWORKS),
         "bits": tuple(BITS),
+        "activations": tuple(ACTIVATIONS),
         "optimize": ("size", "balanced", "speed"),
         "core": tuple(CORES),
         "compiler": ("zig", "gcc"),

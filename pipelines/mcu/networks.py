@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from bitq.ir.cells import PART
 from bitq.ir.check import check
 from bitq.ir.graph import Graph
-from bitq.ir.ops import ArgMax, AvgPool, Conv, Dense, Flatten, MaxPool, Op, Recurrent
+from bitq.ir.ops import ArgMax, AvgPool, Conv, Dense, Flatten, MaxPool, Op, Recurrent, Requantize
 from bitq.ir.ranges import prove
 from bitq.ir.reference import values
-from bitq.ir.types import INT8, INT16, INT32, UINT8, DType, TensorType, Weights
-from bitq.lowering.fixed import fix
+from bitq.ir.types import INT8, INT16, INT32, UINT7, UINT8, DType, TensorType, Weights
+from bitq.lowering.fixed import fix, halved
 from pipelines.mcu.forest import n5
 
 GENERATOR = "PCG64"
@@ -38,6 +38,9 @@ class _Chain:
         self.graph = Graph(name, TensorType(shape, INT8, 1 / 128), (), ())
         self.weights = weights
         self.rows = self.rng.integers(-128, 128, (_ROWS, *shape))
+        if activations is UINT7:
+            out, rescale = halved(self.graph.input)
+            self.add(Requantize(name="halved", inputs=(self.graph.input_name,), out=out, rescale=rescale))
 
     @property
     def last(self) -> tuple[str, TensorType]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bitq.ir.ops import Op
-from bitq.ir.types import INT8, INT32, INT32_MAX, UINT8, DType, Rescale, TensorType, Weights
+from bitq.ir.types import INT8, INT32, INT32_MAX, UINT7, UINT8, DType, Rescale, TensorType, Weights
 
 Draw = st.DrawFn
 Rng = np.random.Generator
@@ -56,8 +56,8 @@ def rescale(rng: Rng, op: Op, x: TensorType, out: TensorType) -> Rescale:
 
 
 def small(draw: Draw, rng: Rng, shape: tuple[int, ...] = ()) -> TensorType:
-    """Return an 8-bit type; mostly UINT8 with zero point 0, which lowering makes."""
-    dtype = draw(st.sampled_from([UINT8, UINT8, INT8]))
+    """Return an 8-bit type; mostly unsigned with zero point 0, which lowering makes."""
+    dtype = draw(st.sampled_from([UINT8, UINT7, INT8]))
     zero = 0 if draw(st.booleans()) else int(rng.integers(dtype.low, dtype.high + 1))
     return TensorType(shape, dtype, 0.5, zero)
 

@@ -11,7 +11,7 @@ from bitq.core.errors import DeployError, RangeError
 from bitq.data.dataset import InputSpec
 from bitq.ir.graph import Graph
 from bitq.ir.reference import evaluate, values
-from bitq.ir.types import INT32
+from bitq.ir.types import INT8, INT32, UINT7, UINT8
 from bitq.lowering.lower import lower
 from bitq.lowering.trace import trace
 from bitq.quant.quantizer import Quantizer
@@ -280,3 +280,21 @@ def test_a_relu_that_follows_no_linear_layer(model):
         truth = model(to_float(x, spec)).argmax(dim=1).numpy()
     winners = evaluate(graph, np.moveaxis(x, 1, -1)).winners
     assert (winners == truth).mean() > 0.97
+
+
+def test_seven_bits_halve_the_input_and_the_activations_that_are_never_negative():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3)).eval()
+    quantized = Quantizer(model, {"*": "int8"}, ROUND_ONLY).finish()
+    x = np.random.default_rng(0).integers(-128, 128, (200, 8)).astype(np.int8)
+    spec = InputSpec((8,), 1 / 64, 0)
+    graph = lower(quantized, to_float(x, spec), spec, activation_bits=7)
+    types = graph.types()
+    assert graph.input.dtype is INT8
+    assert {types[name].dtype for op in graph.ops for name in op.inputs if name != "input"} == {UINT7, INT32}
+    real = types[graph.outputs[0]].scale * evaluate(graph, x).scores
+    with torch.no_grad():
+        apart = np.abs(real - quantized.model(to_float(x, spec)).numpy())
+    assert apart.max() < 0.1
+    fine = lower(quantized, to_float(x, spec), spec)
+    assert {types.dtype for types in fine.types().values()} == {INT8, UINT8, INT32}

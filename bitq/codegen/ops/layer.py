@@ -10,7 +10,7 @@ import numpy as np
 from bitq.codegen.constants import Constant, Fields, struct, table
 from bitq.core.errors import DeployError
 from bitq.ir.ops import Op, Pair
-from bitq.ir.types import INT32, UINT8, Rescale, TensorType
+from bitq.ir.types import INT32, UINT7, UINT8, Rescale, TensorType
 
 UINT16_MAX = 65535
 
@@ -78,7 +78,7 @@ class Layer:
 
 def byte_zero(value: TensorType) -> int:
     """Return the integer that stands for 0 as the engine holds a value: 8-bit ones as unsigned bytes."""
-    return value.zero_point if value.dtype in (UINT8, INT32) else value.zero_point - value.dtype.low
+    return value.zero_point if value.dtype in (UINT7, UINT8, INT32) else value.zero_point - value.dtype.low
 
 
 def out_bytes(op: Op) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 
@@ -31,7 +30,7 @@ def covers(op: Conv) -> bool:
 def conv(op: Conv, at: Place) -> Layer:
     """Print a function for two places, and the layer that calls it for all of them."""
     x = at.inputs[0]
-    tables, finish = finished(op, at.symbol, x.zero, partial(_store, op, at.symbol))
+    tables, finish = finished(op, at.symbol, x.zero, _store(op, at.symbol))
     body, runtime = _sums(op)
     second = "(void)second;" if _is_pooled(op) else f"{out_type(op)} *const z = second;"
     finish = [f"{out_type(op)} *const y = first;", second, *finish]
@@ -118,7 +117,7 @@ def _runs(op: Conv) -> list[int]:
     return [op.kernel[1] * op.weights.codes.shape[3]] * op.kernel[0]
 
 
-def _store(op: Conv, symbol: str, added: Sequence[str]) -> list[str]:
+def _store(op: Conv, symbol: str) -> list[str]:
     """Print how the sums of the planes of output i become its results."""
     names = total_names(columns_of(op.weights)[0])
     if _fits(op):
@@ -130,7 +129,7 @@ def _store(op: Conv, symbol: str, added: Sequence[str]) -> list[str]:
         halves = ["low", "high"]
     if _is_pooled(op):
         halves = [f"bitq_larger({halves[0]}, {halves[1]})"]
-    results = [result_of(op, symbol, half, added) for half in halves]
+    results = [result_of(op, symbol, half) for half in halves]
     return [*before, *(f"{place}[i] = {result};" for place, result in zip("yz", results, strict=False))]
 
 

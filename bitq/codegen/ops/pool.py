@@ -68,6 +68,18 @@ def mean(op: AvgPool, at: Place) -> Layer:
 MEAN = Printer(mean)
 
 
+def halve(op: Requantize, at: Place) -> Layer:
+    """Print a change of scale that halves every byte; any other one as ever."""
+    x = at.inputs[0]
+    held = np.arange(256) + x.type.dtype.low
+    if op.rescale.per_channel or (op.evaluate([held], [x.type]) - op.out.dtype.low != np.arange(256) >> 1).any():
+        return requantize(op, at)
+    return Layer(op, (), f"bitq_halve({x.expression}, {x.flip}, {at.y}, {op.out.size});", ("bitq_halve",))
+
+
+HALVE = Printer(halve)
+
+
 def _mean(op: AvgPool, at: Place, places: int, channels: int) -> Layer:
     x = at.inputs[0]
     constants = rescale_constants(op, op.rescale, at.symbol)

@@ -5,7 +5,7 @@ The code leaves the sum of each column, a plane of an output, in an array; a loo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,13 +33,9 @@ def dense(op: Dense, at: Place, *, add: bool = False) -> Layer:
     element = "int8_t" if x.flip else "uint8_t"
     planes, signs = columns_of(op.weights)
 
-    def store(added: Sequence[str]) -> list[str]:
-        names = total_names(planes)
-        total = " + ".join(f"{name}{f' * {1 << p}u' if p else ''}" for p, name in enumerate(names))
-        result = result_of(op, at.symbol, f"bitq_signed({total})", added)
-        return [f"y[i] {'+=' if add else '='} {result};"]
-
-    tables, finish = finished(op, at.symbol, zero, store)
+    total = " + ".join(f"{name}{f' * {1 << p}u' if p else ''}" for p, name in enumerate(total_names(planes)))
+    store = f"y[i] {'+=' if add else '='} {result_of(op, at.symbol, f'bitq_signed({total})')};"
+    tables, finish = finished(op, at.symbol, zero, [store])
     body, runtime = _sums(op, x.flip, element)
     lines = [
         *scaled(op, at.symbol),
@@ -78,11 +74,12 @@ def total_names(planes: int) -> list[str]:
     return [f"totals[{first}{f' + {plane}u' if plane else ''}]" for plane in range(planes)]
 
 
-def result_of(op: Conv | Dense, symbol: str, total: str, added: Sequence[str]) -> str:
-    """Return the C expression of a result from a signed sum and what is added to it, or multiplied with it."""
+def result_of(op: Conv | Dense, symbol: str, total: str) -> str:
+    """Return the C expression for the result of output i from its signed sum; its tables are `bias`, `multiplier`."""
     if op.rescale is None:
-        return f"bitq_signed((uint32_t)({total}) + {added[0]})"
-    return f"{symbol}_scaled({', '.join([total, *added])})"
+        return f"bitq_signed((uint32_t)({total}) + (uint32_t)bias[i])"
+    multiplier = ", (uint32_t)multiplier[i]" if op.rescale.per_channel else ""
+    return f"{symbol}_scaled({total}, (uint32_t)bias[i]{multiplier})"
 
 
 def out_type(op: Op) -> str:
@@ -90,16 +87,14 @@ def out_type(op: Op) -> str:
     return "int32_t" if op.out.dtype is INT32 else "uint8_t"
 
 
-def finished(
-    op: Conv | Dense, symbol: str, zero: int, store: Callable[[Sequence[str]], list[str]]
-) -> tuple[list[Constant], list[str]]:
+def finished(op: Conv | Dense, symbol: str, zero: int, store: Sequence[str]) -> tuple[list[Constant], list[str]]:
     """Return the tables that finish the outputs, and print the loop over them.
 
     Args:
         op: the layer.
         symbol: prefix of the tables: what is added to each sum, and one multiplier per channel, if any.
         zero: the integer that stands for 0 in the input, which is folded into what is added.
-        store: prints what is done with output i, given what is added to its sum, and its multiplier.
+        store: statements about output i, with `result_of` its sum.
     """
     bias, rescale = op.bias.astype(np.int64) - zero * op.weights.matrix.sum(axis=1), op.rescale
     columns = {"bias": added(bias, rescale)}
@@ -110,8 +105,7 @@ def finished(
     named = [f"const {kind} *{name} = {symbol}_{name};" for name, kind in zip(columns, kinds, strict=True)]
     # Compilers would write the numbers of a short table into the code.
     hidden = [f"BITQ_OPAQUE({name});" for name in columns]
-    body = store([f"(uint32_t){name}[i]" for name in columns])
-    loop = [f"for (uint32_t i = 0; i < {len(bias)}u; ++i) {{", *(f"    {line}" for line in body), "}"]
+    loop = [f"for (uint32_t i = 0; i < {len(bias)}u; ++i) {{", *(f"    {line}" for line in store), "}"]
     return tables, [*named, *hidden, *loop]
 
 

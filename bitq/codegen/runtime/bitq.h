@@ -236,6 +236,7 @@ void bitq_conv_pairs(const bitq_pairs *layer, bitq_pair *pair, const uint8_t *x,
 /* The same for a window of one row. row: room for its packed words, or for twice as many if it is made into sums. */
 void bitq_conv_row(const bitq_pairs *layer, bitq_pair *pair, const uint8_t *x, uint32_t *row, void *y);
 uint32_t *bitq_pack_pairs(const bitq_pairs *layer, const uint8_t *row, uint32_t bytes, uint32_t *to);
+void bitq_sign_sums(const int32_t *weights, const uint8_t *x, uint32_t inputs, uint32_t outputs, uint32_t *sums);
 void bitq_sums(const uint32_t *x, uint32_t sets, uint32_t *sums);
 void bitq_byte_sums(const uint8_t *x, uint32_t sets, uint32_t *sums);
 void bitq_signed_sums(const int8_t *x, uint32_t sets, uint32_t *sums);
@@ -248,6 +249,7 @@ void bitq_add(const bitq_sum *layer, const uint8_t *first, const uint8_t *second
 void bitq_concat(const uint8_t *x, uint32_t flip, uint32_t places, uint32_t channels, uint8_t *y, uint32_t step);
 /* table: indexed by the flipped byte. */
 void bitq_lookup(const uint8_t *table, uint32_t flip, const uint8_t *x, uint8_t *y, uint32_t count);
+void bitq_halve(const uint8_t *x, uint32_t flip, uint8_t *y, uint32_t count);
 void bitq_ramp(const bitq_slopes *layer, const uint8_t *x, void *y);
 void bitq_multiply(const bitq_product *layer, const uint8_t *first, const uint8_t *second, void *y);
 void bitq_features(const bitq_statistics *layer, const uint8_t *x, int16_t *y);
@@ -287,6 +289,12 @@ static inline int32_t bitq_signed(uint32_t value)
 static inline int32_t bitq_floor_shift(int32_t value, uint32_t by)
 {
     return value >> by;
+}
+
+/* Four bytes as a word, the lowest first; cores that read words from anywhere load it at once. */
+static inline uint32_t bitq_word(const uint8_t *x)
+{
+    return (uint32_t)x[0] | ((uint32_t)x[1] << 8) | ((uint32_t)x[2] << 16) | ((uint32_t)x[3] << 24);
 }
 
 /* The signed halves of a sum of pairs, each within int16_t; a negative low half borrows from the high one. */

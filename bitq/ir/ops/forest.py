@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bitq.ir.ops.base import Accumulator, Op, Values
 from bitq.ir.ops.rules import one_input, rule
-from bitq.ir.types import INT8, INT16, INT32, UINT8, TensorType
+from bitq.ir.types import BYTES, INT8, INT16, INT32, TensorType
 
 DEEPEST = 10
 
@@ -74,7 +74,7 @@ class Forest(Op):
         dimensions = (self.features.ndim, self.thresholds.ndim, self.leaves.ndim)
         rule(dimensions == (2, 2, 3), self.name, f"(trees, nodes) twice and (trees, leaves, width), got {dimensions}")
         trees, nodes = self.features.shape
-        rule(x.dtype in (INT8, UINT8, INT16), self.name, f"it reads INT8, UINT8 or INT16, got {x.dtype.name}")
+        rule(x.dtype in (*BYTES, INT16), self.name, f"it reads 8 or 16 bits, got {x.dtype.name}")
         rule(self.out.dtype is INT32, self.name, "it gives INT32 scores")
         whole = trees >= 1 and 1 <= self.depth <= DEEPEST and nodes + 1 == 1 << self.depth
         rule(whole, self.name, f"its trees are complete, 1 to {DEEPEST} deep; got {nodes} nodes in each of {trees}")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bitq.ir.ops.base import Op, Values
 from bitq.ir.ops.rules import one_input, reads_bytes, rule
-from bitq.ir.types import INT8, UINT8, TensorType
+from bitq.ir.types import BYTES, TensorType
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -27,7 +27,7 @@ class Lookup(Op):
         """256 integers of an 8-bit type."""
         one_input(self, inputs)
         reads_bytes(self, inputs)
-        rule(self.out.dtype in (INT8, UINT8), self.name, f"it gives 8-bit values, declared {self.out.dtype.name}")
+        rule(self.out.dtype in BYTES, self.name, f"it gives 8-bit values, declared {self.out.dtype.name}")
         rule(self.table.shape == (256,), self.name, f"its table has 256 entries, got {self.table.shape}")
         rule(self.out.dtype.allows(self.table), self.name, f"its table holds integers of {self.out.dtype.name}")
 

@@ -6,7 +6,7 @@ import math
 
 from bitq.core.errors import DeployError
 from bitq.ir.ops.base import Op
-from bitq.ir.types import INT8, INT32, UINT8, WEIGHT_DTYPES, Rescale, TensorType, Weights
+from bitq.ir.types import BYTES, INT32, WEIGHT_DTYPES, Rescale, TensorType, Weights
 
 MOST_ELEMENTS = 2**24
 
@@ -30,7 +30,7 @@ def one_input(op: Op, inputs: tuple[TensorType, ...]) -> TensorType:
 def reads_bytes(op: Op, inputs: tuple[TensorType, ...]) -> None:
     """Every input is an 8-bit activation."""
     for value in inputs:
-        rule(value.dtype in (INT8, UINT8), op.name, f"it reads 8-bit activations, got {value.dtype.name}")
+        rule(value.dtype in BYTES, op.name, f"it reads 8-bit activations, got {value.dtype.name}")
 
 
 def keeps_type(op: Op, inputs: tuple[TensorType, ...]) -> None:
