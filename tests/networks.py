@@ -1,7 +1,7 @@
 """Small networks with every layer that can be lowered, rounded without training; shared by several test files."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from bitq.quant.quantizer import QuantizedModel, Quantizer
 from bitq.train.inference import reestimate_batch_norm, to_float
 
 ROUND_ONLY = MethodConfig(name="round", regularizer="none", freeze="none", reestimate=0)
+STRAIGHT_THROUGH = replace(ROUND_ONLY, name="straight_through", forward="ste")
 CLASSES = 4
 GAINS = {
     "plain": (1.0, 0.7, 1.3),
@@ -39,22 +40,60 @@ class Case:
         return f"{len(self.shape)}d-{'-'.join(self.body)}-{self.head}-{self.book}-{self.scale}-{self.gains}"
 
 
-def build(case: Case, seed: int = 0) -> tuple[QuantizedModel, np.ndarray, InputSpec]:
-    """Return the rounded network, integer inputs ``(n, *shape)``, and their encoding."""
-    torch.manual_seed(seed)
+def learn(
+    model: nn.Module,
+    books: dict[str, str],
+    x: torch.Tensor,
+    y: torch.Tensor | None,
+    steps: int,
+    method: MethodConfig = STRAIGHT_THROUGH,
+    rate: float = 0.01,
+) -> QuantizedModel:
+    """Train a little with the weights that the network will have: to tell classes, or without them to give its input.
+
+    What has not learned anything decides some rows by less than a step of its scores.
+    """
+    rng = np.random.default_rng(0)
+    quantizer, optimizer = Quantizer(model, books, method), torch.optim.Adam(model.parameters(), rate)
+    quantizer.attach(optimizer, steps)
+    falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    model.train()
+    for _ in range(steps):
+        rows = rng.integers(0, len(x), 100)
+        optimizer.zero_grad()
+        made = model(x[rows])
+        loss = nn.functional.mse_loss(made, x[rows]) if y is None else nn.functional.cross_entropy(made, y[rows])
+        loss.backward()
+        optimizer.step()
+        falling.step()
+    rounded = quantizer.finish()
+    reestimate_batch_norm(model, x[:1000])
+    model.eval()
+    return rounded
+
+
+def draw(case: Case, rows: int, seed: int = 0) -> tuple[np.ndarray, torch.Tensor]:
+    """Return integer inputs ``(rows, *shape)`` around one center per class, and their classes."""
+    centers = np.random.default_rng(0).integers(-70, 71, (CLASSES, *case.shape))
     rng = np.random.default_rng(seed)
+    y = rng.integers(0, CLASSES, rows)
+    x = (centers[y] + rng.normal(0, 40, (rows, *case.shape))).clip(-128, 127).astype(np.int8)
+    return x, torch.from_numpy(y)
+
+
+def build(case: Case, seed: int = 0) -> tuple[QuantizedModel, np.ndarray, InputSpec]:
+    """Return a network that has learned a little, integer inputs ``(n, *shape)``, and their encoding."""
+    torch.manual_seed(seed)
     spec = InputSpec(case.shape, 1 / 64, case.zero_point)
-    x = rng.integers(-128, 128, (400, *case.shape)).astype(np.int8)
+    x, y = draw(case, 400, seed)
     layers, sample = OrderedDict[str, nn.Module](), torch.zeros(2, *case.shape)
     for index, word in enumerate((*case.body, "head")):
         for name, module in _modules(word, sample, case).items():
             layers[f"{name}{index}"] = module
             sample = module.eval()(sample)
     model = nn.Sequential(layers)
-    method = MethodConfig(**{**ROUND_ONLY.__dict__, "scale": case.scale})
-    rounded = Quantizer(model, {"*": case.book}, method).finish()
-    reestimate_batch_norm(model, to_float(x, spec))
-    return rounded, x, spec
+    method = replace(STRAIGHT_THROUGH, scale=case.scale)
+    return learn(model, {"*": case.book}, to_float(x, spec), y, 50, method), x, spec
 
 
 def _modules(word: str, sample: torch.Tensor, case: Case) -> dict[str, nn.Module]:
@@ -111,4 +150,4 @@ def _gains(norm: nn.Module, case: Case) -> nn.Module:
     with torch.no_grad():
         norm.weight.copy_(torch.tensor([GAINS[case.gains][i % 3] for i in range(len(norm.weight))]))
         norm.bias.copy_(torch.randn(len(norm.bias)))
-    return norm
+    return norm.requires_grad_(False)

@@ -16,7 +16,7 @@ from bitq.lowering.lower import lower
 from bitq.lowering.trace import trace
 from bitq.quant.quantizer import Quantizer
 from bitq.train.inference import to_float
-from tests.networks import ROUND_ONLY, Case, build
+from tests.networks import ROUND_ONLY, Case, build, draw, learn
 
 CASES = [
     Case((6,), ("fc",)),
@@ -74,8 +74,10 @@ class _Compared(fx.Interpreter):
             steps = steps.clip(low, op.out.dtype.high)
             self.apart[op.name] = float(np.abs(np.rint(steps) - rows).max())
         else:
-            spread = np.abs(steps).max()
-            self.apart[op.name] = float(np.abs(steps - rows).max() / max(1.0, spread / 1000))
+            # Scores may have finer steps than the accumulator, and a bias is a whole number of its units.
+            r = op.rescale
+            unit = r.multiplier.max() / 2 ** (r.pre_shift + r.shift) if r else 1.0
+            self.apart[op.name] = float(np.abs(steps - rows).max() / max(1.0, unit, np.abs(steps).max() / 1000))
         real = torch.from_numpy((rows - op.out.zero_point) * op.out.scale)
         return (real.movedim(-1, 1) if real.dim() > 2 else real).reshape(result.shape)
 
@@ -89,15 +91,15 @@ def test_every_layer_is_within_one_step_of_the_rounded_float_layer(case):
     rounded, x, spec = build(case)
     calibration = to_float(x, spec)
     graph = lower(rounded, calibration, spec)
+    unseen, _ = draw(case, 1000, seed=1)
     with torch.no_grad():
-        whole = rounded.model(calibration).argmax(dim=1).numpy()
+        decided = rounded.model(to_float(unseen, spec)).argmax(dim=1).numpy()
         compared = _Compared(rounded.model, graph, values(graph, to_chip(x)))
         compared.run(calibration.double())
 
     assert compared.apart
     assert max(compared.apart.values()) <= 1, compared.apart
-    # Untrained scores lie close together, and every further layer rounds once more.
-    assert (evaluate(graph, to_chip(x)).winners == whole).mean() >= (0.99 if len(graph.ops) < 5 else 0.97)
+    assert (evaluate(graph, to_chip(unseen)).winners == decided).mean() >= 0.99
 
 
 def lowered(model: nn.Module, shape: tuple[int, ...], policy: dict[str, str] | None = None) -> Graph:
@@ -272,14 +274,14 @@ def test_without_classes_there_is_no_winner():
 )
 def test_a_relu_that_follows_no_linear_layer(model):
     torch.manual_seed(0)
-    spec = InputSpec((2, 10), 1 / 32, 5)
-    x = np.random.default_rng(0).integers(-128, 128, (500, 2, 10)).astype(np.int8)
-    rounded = Quantizer(model, {"*": "int8"}, ROUND_ONLY).finish()
+    case = Case((2, 10), (), book="int8")
+    spec = InputSpec(case.shape, 1 / 32, 5)
+    (x, y), (unseen, _) = draw(case, 500), draw(case, 1000, seed=1)
+    rounded = learn(model, {"*": case.book}, to_float(x, spec), y, 50)
     graph = lower(rounded, to_float(x, spec), spec)
     with torch.no_grad():
-        truth = model(to_float(x, spec)).argmax(dim=1).numpy()
-    winners = evaluate(graph, np.moveaxis(x, 1, -1)).winners
-    assert (winners == truth).mean() > 0.97
+        decided = model(to_float(unseen, spec)).argmax(dim=1).numpy()
+    assert (evaluate(graph, to_chip(unseen)).winners == decided).mean() >= 0.99
 
 
 def test_seven_bits_halve_the_input_and_the_activations_that_are_never_negative():
