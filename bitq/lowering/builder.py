@@ -17,7 +17,7 @@ from torch import fx
 from bitq.core.errors import DeployError, RangeError
 from bitq.ir.ops import NO_PADDING, Conv, Dense, Linear, Op, Pair, Requantize
 from bitq.ir.types import INT8, INT32, UINT8, DType, Rescale, TensorType, Weights
-from bitq.lowering.fixed import Reals, fix, shorten
+from bitq.lowering.fixed import Reals, added_to_bias, fix, shorten
 from bitq.lowering.trace import Seen
 from bitq.quant.matrix import QuantizedWeight
 
@@ -251,13 +251,13 @@ class Builder:
         return self.activation(replace(seen, low=max(seen.low, value.low)), value.out_shape)
 
     def _accumulators(self, value: Pending) -> Stored:
-        bias = shorten(np.rint(value.offset / value.gain), np.inf)
         out = TensorType(value.out_shape, INT32, float(value.gain[0]))
+        bias = shorten(np.rint(value.offset / value.gain), np.inf, added_to_bias(_probe(value, out), value.x.type))
         return self._append(value, bias, None, out)
 
     def _commit(self, value: Pending, out: TensorType) -> Stored:
         value = _with_positive_gain(value)
-        probe = _operation(value, "probe", np.zeros(len(value.codes), np.int32), None, out)
+        probe = _probe(value, out)
         magnitude = probe.accumulators(value.x.type)[0].magnitude
         try:
             fixed = fix(
@@ -268,6 +268,7 @@ class Builder:
                 out.zero_point,
                 low=_clamp(value.low, out, lowest(out.dtype)),
                 high=_clamp(value.high, out, out.dtype.high),
+                added=added_to_bias(probe, value.x.type),
             )
         except ArithmeticError as error:
             raise RangeError(
@@ -291,6 +292,11 @@ def _clamp(real: float, out: TensorType, default: int) -> int:
 def lowest(dtype: DType) -> int:
     """Return the least integer that lowering uses: symmetric around 0 for INT8."""
     return -127 if dtype is INT8 else dtype.low
+
+
+def _probe(value: Pending, out: TensorType) -> Dense | Conv:
+    """Return a layer without biases and rescale."""
+    return _operation(value, "probe", np.zeros(len(value.codes), np.int32), None, out)
 
 
 def _operation(

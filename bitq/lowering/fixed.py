@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bitq.ir.types import INT32_MAX, UINT7, DType, Rescale, TensorType
+from bitq.ir.ops import Conv, Linear
+from bitq.ir.types import INT32, INT32_MAX, UINT7, DType, Rescale, TensorType
 
 Reals = NDArray[np.float64]
+Integers = NDArray[np.int64]
 _MULTIPLIER_BITS = 15
 _BIAS_BITS = 16
-_BIAS_TOLERANCE = 0.25  # output steps
+_BIAS_TOLERANCE, _SCORE_TOLERANCE = 0.25, 1.0  # output steps; those of scores are fine
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,17 @@ class Fixed:
     rescale: Rescale
 
 
-def fix(gain: Reals, offset: Reals, magnitude: int, dtype: DType, zero_point: int, *, low: int, high: int) -> Fixed:
+def fix(
+    gain: Reals,
+    offset: Reals,
+    magnitude: int,
+    dtype: DType,
+    zero_point: int,
+    *,
+    low: int,
+    high: int,
+    added: Integers | int = 0,
+) -> Fixed:
     """Find integers so that ``rescale(acc + bias) ≈ clip(gain · acc + offset + zero_point)``.
 
     The multiplier of the largest gain takes 15 bits. The accumulator is shifted first just as far as keeps the
@@ -38,6 +50,7 @@ def fix(gain: Reals, offset: Reals, magnitude: int, dtype: DType, zero_point: in
         zero_point: of the output.
         low: lower clamp in output integers; a ReLU sets it to the zero point.
         high: upper clamp.
+        added: what C adds to the biases before it stores them, see `added_to_bias`.
 
     Raises:
         ArithmeticError: the gains are beyond what 32 bits hold.
@@ -66,7 +79,8 @@ def fix(gain: Reals, offset: Reals, magnitude: int, dtype: DType, zero_point: in
     rescale = Rescale(
         multiplier.astype(np.int16), pre_shift, shift, zero_point, max(low, dtype.low), min(high, dtype.high)
     )
-    return Fixed(shorten(bias, _BIAS_TOLERANCE / float(gain.max())), rescale)
+    tolerance = _SCORE_TOLERANCE if dtype is INT32 else _BIAS_TOLERANCE
+    return Fixed(shorten(bias, tolerance / float(gain.max()), added), rescale)
 
 
 def halved(x: TensorType) -> tuple[TensorType, Rescale]:
@@ -76,16 +90,28 @@ def halved(x: TensorType) -> tuple[TensorType, Rescale]:
     return seven, Rescale(np.ones(1, np.int16), 1, 0, zero, UINT7.low, UINT7.high)
 
 
-def shorten(bias: Reals, tolerance: float) -> NDArray[np.int32]:
-    """Round biases to multiples of the smallest power of two that lets all of them be stored in 16 bits.
+def shorten(bias: Reals, tolerance: float, added: Integers | int = 0) -> NDArray[np.int32]:
+    """Round biases so that what is stored of them are multiples of the smallest power of two that takes 16 bits.
 
     Args:
         bias: in accumulator units, within int32.
         tolerance: the largest error allowed; where 16 bits cost more, the biases keep 32.
+        added: what C adds to them before it stores them, see `added_to_bias`.
     """
-    largest = max(1, int(np.abs(bias).max()))
+    stored = bias + added
+    largest = max(1, int(np.abs(stored).max()))
     step = 1 << max(0, largest.bit_length() - (_BIAS_BITS - 1))
     if step / 2 > tolerance:
         return np.rint(bias).astype(np.int32)
-    rounded = np.clip(np.rint(bias / step), -(2 ** (_BIAS_BITS - 1)), 2 ** (_BIAS_BITS - 1) - 1)
-    return (rounded * step).astype(np.int32)
+    rounded = np.clip(np.rint(stored / step), -(2 ** (_BIAS_BITS - 1)), 2 ** (_BIAS_BITS - 1) - 1)
+    return (rounded * step - added).astype(np.int32)
+
+
+def added_to_bias(op: Linear, x: TensorType) -> Integers | int:
+    """Return what C adds to the biases of a layer: minus the byte that stands for 0 times the sum of its weights.
+
+    Only a convolution with groups or dilation takes every input relative to its zero and adds nothing.
+    """
+    if isinstance(op, Conv) and (op.groups > 1 or op.dilation != (1, 1)):
+        return 0
+    return -(x.zero_point - min(x.dtype.low, 0)) * op.weights.matrix.sum(axis=1)

@@ -1,11 +1,19 @@
 """Fixed-point rescaling against real arithmetic, over gains and offsets of any size."""
 
+import re
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bitq.codegen.emit import emit
+from bitq.codegen.ops.linear import shortest_bias
 from bitq.ir.types import INT8, INT32_MAX, UINT8
 from bitq.lowering.fixed import fix, shorten
+from bitq.lowering.lower import lower
+from bitq.train.inference import to_float
+from tests.networks import Case, build
 
 SMALL, LARGE = 2.0**-24, 2.0**6
 
@@ -49,11 +57,37 @@ def test_every_product_fits_in_32_bits(layer):
     assert 0 <= r.shift <= 30
 
 
-@given(st.lists(st.integers(-(2**30), 2**30), min_size=1, max_size=8), st.floats(0.5, 1e9))
-def test_short_biases_take_16_bits_unless_that_costs_too_much(biases, tolerance):
-    real = np.array(biases, float)
-    short = shorten(real, tolerance)
+@given(
+    st.lists(st.tuples(st.integers(-(2**29), 2**29), st.integers(-(2**22), 2**22)), min_size=1, max_size=8),
+    st.sampled_from([0, 1, 125, 128]),
+    st.floats(0.5, 1e9),
+)
+def test_short_biases_take_16_bits_as_c_stores_them_unless_that_costs_too_much(channels, zero, tolerance):
+    real, sums = (np.array(column, np.int64) for column in zip(*channels, strict=True))
+    added = -zero * sums
+    short = shorten(real.astype(float), tolerance, added)
     assert np.abs(short - real).max() <= max(0.5, tolerance)
-    shift = min((int(b) & -int(b)).bit_length() - 1 for b in short if b) if short.any() else 0
-    fits = np.abs(short.astype(np.int64) >> shift).max() <= 2**15
-    assert fits or np.abs(real).max() / 2**15 > tolerance / 2
+    stored, _ = shortest_bias(short.astype(np.int64) + added)
+    assert stored.dtype == np.int16 or np.abs(real + added).max() / 2**15 > tolerance / 2
+
+
+@pytest.mark.parametrize("optimize", ["size", "balanced", "speed"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case((6,), ("fc", "fc"), book="int8"),
+        Case((3, 16), ("same", "same", "flat"), book="int8", zero_point=0),
+        Case((2, 9, 8), ("same", "point", "mean", "flat", "fc"), book="int8", zero_point=-128),
+        Case((4, 20), ("same", "depth", "dilated", "groups", "flat"), book="int8"),
+        Case((4, 20), ("depth", "flat"), book="odd4"),
+    ],
+    ids=str,
+)
+def test_constants_of_layers_have_at_most_16_bits(case, optimize):
+    rounded, x, spec = build(case)
+    graph = lower(rounded, to_float(x, spec), spec, name="net")
+    code = emit(graph, optimize).files["model.c"]
+    kinds = re.findall(r"(\w+) net_\w+_(bias|multiplier)\[", code)
+    assert {"bias", "multiplier"} <= {what for _, what in kinds}
+    assert {kind for kind, _ in kinds} == {"int16_t"}
+    assert code.count("pre_shift") == code.count(".shift")  # one of each per layer
