@@ -43,7 +43,7 @@ def inputs(shape: tuple[int, ...], spec: InputSpec, seed: int = 0) -> tuple[NDAr
 
 
 def lowered(
-    module: nn.Module, shape: tuple[int, ...], *, scale: float = 1 / 20, zero_point: int = -3
+    module: nn.Module, shape: tuple[int, ...], *, scale: float = 1 / 20, zero_point: int = -3, book: str = "int8"
 ) -> tuple[Graph, NDArray[np.int8], torch.Tensor, nn.Module]:
     """Return the graph of a module with a head behind it, its input as integers and real, and the model."""
     torch.manual_seed(0)
@@ -54,7 +54,7 @@ def lowered(
     # A head that reads the value as it is stored.
     head = HEADS[len(shape)](shape[0], 3, bias=False)
     model = nn.Sequential(OrderedDict(alone=module, head=head)).eval()
-    graph = lower(Quantizer(model, {"*": "int8"}, ROUND_ONLY).finish(), real, spec)
+    graph = lower(Quantizer(model, {"*": book}, ROUND_ONLY).finish(), real, spec)
     chip = np.moveaxis(x, 1, -1) if x.ndim > 2 else x
     expected, got = evaluate(graph, chip), simulated(graph, chip)
     np.testing.assert_array_equal(got.scores, expected.scores)
@@ -68,9 +68,11 @@ def _pointwise(kind: type[nn.Module]) -> Callable[..., nn.Module]:
 HEADS = {1: nn.Linear, 2: _pointwise(nn.Conv1d), 3: _pointwise(nn.Conv2d)}
 
 
-def steps_apart(module: nn.Module, shape: tuple[int, ...], **encoding: float) -> float:
+def steps_apart(
+    module: nn.Module, shape: tuple[int, ...], *, scale: float = 1 / 20, zero_point: int = -3, book: str = "int8"
+) -> float:
     """Return how far, in steps, a module's integers lie from torch's rounded result on the same input."""
-    graph, chip, real, model = lowered(module, shape, **encoding)
+    graph, chip, real, model = lowered(module, shape, scale=scale, zero_point=zero_point, book=book)
     head = next(op for op in graph.ops if isinstance(op, Linear) and op.layer == "head")
     kind, got = graph.types()[head.inputs[0]], values(graph, chip)[head.inputs[0]].reshape(len(chip), -1)
     with torch.no_grad():
