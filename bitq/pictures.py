@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bitq.core.metrics import ERRORS
-from bitq.data.dataset import Dataset, to_chip
+from bitq.core.metrics import ERRORS, title
+from bitq.data.dataset import Dataset
+from bitq.experiment import graph_answers
+from bitq.ir.graph import Graph
 from bitq.quant.convergence import REACH
-from bitq.sim.simulate import evaluate
 from bitq.stages import Runs, best
-from bitq.track import figures
+from bitq.track import answers, figures
 from bitq.track.result import VariantResult
 
 
@@ -30,11 +31,14 @@ def of_run(folder: Path, runs: Runs, results: dict[str, VariantResult], metric: 
         flash = {name: next(iter(result.targets.values())).flash_bytes for name, result in deployed.items()}
         made.append(figures.sizes(place / "sizes.png", per_seed, parameters, flash, metric))
     histories = {name: [t.history for t in trained] for name, trained in runs.items() if trained[0].history}
-    words = metric.replace("_", " ")
     if histories:
         made.append(
             figures.curves(
-                place / "curves.png", histories, f"val/{metric}", f"validation {words}", percent=metric not in ERRORS
+                place / "curves.png",
+                histories,
+                f"val/{metric}",
+                f"validation {title(metric)}",
+                percent=metric not in ERRORS,
             )
         )
     flipping = {name: h for name, h in histories.items() if "weights/flips" in h[0][-1]}
@@ -44,7 +48,7 @@ def of_run(folder: Path, runs: Runs, results: dict[str, VariantResult], metric: 
 
 
 def of_variant(folder: Path, variant: str, data: Dataset, runs: Runs) -> list[Path]:
-    """Draw one variant: its weights before rounding and the confusions of its integer model on test."""
+    """Draw one variant: its weights before rounding and what its integer model answers on test."""
     chosen = best(runs[variant])
     place = folder / variant / "figures"
     made: list[Path] = []
@@ -52,9 +56,17 @@ def of_variant(folder: Path, variant: str, data: Dataset, runs: Runs) -> list[Pa
         made.append(figures.weights(place / "weights.png", chosen.histograms))
     if chosen.evolution:
         made.append(figures.evolution(place / "evolution.png", chosen.evolution, REACH))
-    if chosen.graph is not None and data.task == "classification":
-        winners = evaluate(chosen.graph, to_chip(data.test.x)).winners
-        counts = np.zeros((len(data.classes), len(data.classes)), np.int64)
-        np.add.at(counts, (data.test.y, winners), 1)
-        made.append(figures.confusion(place / "confusion.png", counts, data.classes))
+    if chosen.graph is not None:
+        made.append(_answers(place, chosen.graph, data))
     return made
+
+
+def _answers(place: Path, graph: Graph, data: Dataset) -> Path:
+    said = graph_answers(graph, data.test.x, data)
+    if data.task == "regression":
+        return answers.targets(place / "targets.png", data.test.y, said)
+    if data.task == "anomaly":
+        return answers.scores(place / "scores.png", said, data.test.y, data.classes)
+    counts = np.zeros((len(data.classes), len(data.classes)), np.int64)
+    np.add.at(counts, (data.test.y, said), 1)
+    return answers.confusion(place / "confusion.png", counts, data.classes)

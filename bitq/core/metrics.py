@@ -8,6 +8,15 @@ ERRORS = frozenset({"mae"})
 """Metrics in the units of the target, where less is better; all others are shares in 0..1, where more is."""
 
 
+TITLES = {"auc": "area under the ROC curve", "mae": "mean absolute error"}
+"""What short names stand for."""
+
+
+def title(metric: str) -> str:
+    """Return the name of a metric as people read it."""
+    return TITLES.get(metric, metric.replace("_", " "))
+
+
 def merit(metric: str, value: float) -> float:
     """Return a number that grows as a value of the metric gets better."""
     return -value if metric in ERRORS else value
@@ -36,8 +45,11 @@ def with_spread(metric: str, mean: float, std: float) -> str:
 
 
 def with_unit(metric: str, value: float, decimals: int = 2) -> str:
-    """Return a value with its unit, as in ``97.31 %``."""
-    return f"{written(metric, value, decimals)} {unit(metric) if math.isfinite(value) else ''}".strip()
+    """Return a value with its unit, as in ``97.31 %``, or with the name of the error that it is, ``mae 0.0123``."""
+    shown = written(metric, value, decimals)
+    return (
+        f"{metric} {shown}" if metric in ERRORS else f"{shown} {unit(metric) if math.isfinite(value) else ''}".strip()
+    )
 
 
 def _decimals(value: float) -> int:

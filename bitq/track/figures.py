@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitq.core.metrics import merit, unit, written
+from bitq.core.metrics import merit, title, unit, written
 from bitq.track.drawing import GREY, INK, PALETTE, drawing
 from bitq.track.tracker import History
 
@@ -33,7 +33,7 @@ def accuracy(path: Path, per_seed: Mapping[str, Sequence[float]], metric: str = 
     with drawing(path, width=7.2, height=1.4 + 0.55 * len(per_seed)) as figure:
         axes = figure.add_subplot()
         _dots(axes, per_seed, metric)
-        axes.set_xlabel(_with_unit(f"{_words(metric)} on the test split", metric))
+        axes.set_xlabel(_with_unit(f"{title(metric)} on the test split", metric))
         axes.set_title("Every seed of every variant", loc="left")
         _legend_of_dots(axes)
     return path
@@ -58,10 +58,10 @@ def compared(
     rows = max(len(panel) for panel in panels.values())
     with drawing(path, width=1.5 + 3.3 * len(panels), height=2.0 + 0.5 * rows) as figure:
         grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-        for axes, (title, panel) in zip(grid, panels.items(), strict=True):
+        for axes, (condition, panel) in zip(grid, panels.items(), strict=True):
             _dots(axes, panel, metric)
-            axes.set_title(title, loc="left")
-            axes.set_xlabel(_with_unit(_words(metric), metric))
+            axes.set_title(condition, loc="left")
+            axes.set_xlabel(_with_unit(title(metric), metric))
         marks = _marks()
         if reference is not None:
             mean = float(np.mean(reference[1]))
@@ -92,7 +92,7 @@ def sizes(
     with drawing(path, width=10.5, height=1.5 + 0.55 * len(per_seed)) as figure:
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.15))
         _dots(left, per_seed, metric)
-        left.set_xlabel(_with_unit(_words(metric), metric))
+        left.set_xlabel(_with_unit(title(metric), metric))
         left.set_title("How well", loc="left")
         _legend_of_dots(left)
         most = max([*flash_bytes.values(), *parameter_bytes.values(), 1])
@@ -207,40 +207,6 @@ def evolution(path: Path, layers: Mapping[str, NDArray[Any]], reach: float) -> P
     return path
 
 
-def confusion(path: Path, counts: NDArray[np.integer[Any]], classes: Sequence[str]) -> Path:
-    """Draw a confusion matrix: counts, shaded by the share of the true class.
-
-    Args:
-        path: to write.
-        counts: ``(true class, predicted class)``.
-        classes: a name per class.
-    """
-    count = len(classes)
-    side = 2.4 + 0.5 * count
-    with drawing(path, width=max(4.2, side), height=side) as figure:
-        axes = figure.add_subplot()
-        shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-        axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
-        for true, predicted in np.ndindex(count, count):
-            if counts[true, predicted]:
-                colour = "white" if shares[true, predicted] > 0.55 else INK
-                text = f"{counts[true, predicted]:,}"
-                axes.text(predicted, true, text, ha="center", va="center", color=colour, fontsize=9)
-        names = [name if len(name) <= 14 else f"{name[:13]}…" for name in classes]
-        slanted = max(map(len, names)) > 3
-        axes.set_xticks(range(count), names, rotation=45 if slanted else 0, ha="right" if slanted else "center")
-        axes.set_yticks(range(count), names)
-        axes.set_xlabel("predicted")
-        axes.set_ylabel("true")
-        axes.set_title(
-            f"{np.trace(counts):,} of {counts.sum():,} correct; shade: share of the row", loc="left", fontsize=9.5
-        )
-        axes.grid(visible=False)
-        axes.spines[:].set_visible(False)
-        axes.tick_params(length=0)
-    return path
-
-
 def _dots(axes: Axes, per_seed: Mapping[str, Sequence[float]], metric: str) -> None:
     factor = 100 if unit(metric) else 1
     for row, (colour, values) in enumerate(zip(_colours(), per_seed.values(), strict=False)):
@@ -268,10 +234,15 @@ def _dots(axes: Axes, per_seed: Mapping[str, Sequence[float]], metric: str) -> N
 
 
 def _start_late(axes: Axes, percent: bool) -> None:
-    """Cut off the steep first fifth of rising curves, which would press all differences into the top."""
+    """Cut off the steep first fifth of curves that rise, or of errors that fall, which would flatten all the rest."""
     heights = [np.asarray(line.get_ydata(), dtype=np.float64) for line in axes.lines]
-    if percent and all(len(values) >= 10 and values[-1] > values[0] for values in heights):
-        axes.set_ylim(bottom=min(values[len(values) // 5 :].min() for values in heights))
+    late = [values[len(values) // 5 :] for values in heights if len(values) >= 10]
+    if len(late) < len(heights):
+        return
+    if percent and all(values[-1] > values[0] for values in heights):
+        axes.set_ylim(bottom=min(values.min() for values in late))
+    if not percent and all(values[-1] < values[0] for values in heights):
+        axes.set_ylim(top=max(values.max() for values in late))
 
 
 def _marks() -> list[Line2D]:
@@ -310,8 +281,4 @@ def _colours() -> list[str]:
 
 
 def _with_unit(label: str, metric: str) -> str:
-    return f"{label} ({unit(metric)})" if unit(metric) else label
-
-
-def _words(metric: str) -> str:
-    return metric.replace("_", " ")
+    return f"{label} ({unit(metric) or 'in units of the target, less is better'})"

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bitq.core.metrics import ERRORS, unit, with_spread, written
+from bitq.core.metrics import ERRORS, TITLES, unit, with_spread, written
 from bitq.track.result import RunResult, TargetResult, VariantResult
 from bitq.track.tracker import Link
 
@@ -120,7 +120,8 @@ def _remarks(result: RunResult) -> list[str]:
     seeds = len(result.seeds)
     how = f"as mean ± standard deviation over {seeds} seeds" if seeds > 1 else "of a single seed"
     less = "; in units of the target, less is better" if ERRORS & set(names) else ""
-    lines = [f"{head}: {', '.join(names)} {how}{less}."] if names else []
+    named = [f"{name} ({TITLES[name]})" if name in TITLES else name for name in names]
+    lines = [f"{head}: {', '.join(named)} {how}{less}."] if names else []
     targets = {
         f"{name}: {target.compiler} {target.flags}{_executed(target)}"
         for variant in result.variants.values()

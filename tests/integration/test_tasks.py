@@ -22,7 +22,7 @@ def test_a_regression_ends_with_scores_in_the_units_of_its_targets(bitq):
     data = spirals()
     ran = bitq.run(*FEW, saved(bitq.folder, data), "data.task=regression", "data.duplicates=allow")
     assert ran.code == 0, ran.err
-    assert "mae as mean" in ran.out
+    assert "mae (mean absolute error) as mean" in ran.out
     lazy = np.abs(data.test.y - data.train.y.mean(axis=0)).mean()
     for name, variant in ran.result["variants"].items():
         assert variant["metric"]["name"] == "mae"
@@ -32,6 +32,7 @@ def test_a_regression_ends_with_scores_in_the_units_of_its_targets(bitq):
             per_seed = variant["metric_validation"]["per_seed"]
             assert per_seed[ran.result["seeds"].index(variant["deployed_seed"])] == min(per_seed)
             assert manifest(variant)["classes"] == []
+            assert (Path(variant["deploy"]).parent / "figures/targets.png").is_file()
             with np.load(Path(variant["deploy"]) / "vectors.npz") as vectors:
                 assert (vectors["label"] == -1).all()
 
@@ -50,6 +51,7 @@ def test_an_autoencoder_gives_its_error_as_the_score(bitq):
         assert variant["metric"]["mean"] > (0.85 if name != "binary" else 0.6)
         if name != "float":
             assert variant["targets"]["cortex-m0plus"]["mismatches"] == variant["host_mismatches"] == 0
+            assert (Path(variant["deploy"]).parent / "figures/scores.png").is_file()
             (output,) = manifest(variant)["outputs"]
             assert (output["name"], output["length"]) == ("error", 1)
     assert (

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 
 from bitq.track import figures
+from tests.drawn import assert_drawn
 
 SEEDS = {"float": [0.97, 0.98], "binary": [0.95, 0.91], "one": [0.9]}
 HISTORY = [[{"val": e / 20 + s / 50, "flips": 0.1 / (e + 1)} for e in range(20)] for s in range(3)]
+FALLING = [[{"val": 1 / (e + 1)} for e in range(20)]]
 DRAW = {
     "accuracy": lambda path: figures.accuracy(path, SEEDS, "balanced_accuracy"),
     "sizes": lambda path: figures.sizes(path, SEEDS, {"binary": 520}, {"binary": 1234}),
@@ -18,24 +20,21 @@ DRAW = {
         path, {"fc1": np.linspace(-1, 1, 99).reshape(9, 11), "zero": np.zeros((2, 2)), "nan": np.full(3, np.nan)}
     ),
     "evolution": lambda path: figures.evolution(path, {"fc1": np.eye(9, dtype=int), "none": np.zeros((2, 8))}, 1.6),
-    "confusion": lambda path: figures.confusion(path, np.array([[9, 1], [0, 0]]), ["other", "face to wake"]),
+    "errors": lambda path: figures.curves(path, {"binary": FALLING}, "val", "validation error", percent=False),
 }
 
 
 @pytest.mark.parametrize("name", DRAW)
 def test_a_figure_is_written_whole_with_something_in_it(tmp_path, name):
-    import matplotlib.image
+    assert_drawn(DRAW[name](tmp_path / "new" / f"{name}.png"))
 
-    path = DRAW[name](tmp_path / "new" / f"{name}.png")
-    pixels = matplotlib.image.imread(path)
-    height, width, _ = pixels.shape
-    assert height > 200
-    assert width > 400
-    ink = (pixels[..., :3].min(axis=2) < 0.9).mean()
-    assert 0.005 < ink < 0.7
-    frame = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    assert frame[:, :3].min() > 0.99  # nothing is cut off at the edge
-    assert [other.name for other in path.parent.iterdir()] == [path.name]
+
+def test_an_axis_says_what_it_counts_and_which_way_is_better(tmp_path):
+    text = figures.accuracy(tmp_path / "a.svg", SEEDS, "mae").read_text()
+    assert "<!-- mean absolute error on the test split (in units of the target, less is better) -->" in text
+    assert "<!-- area under the ROC curve on the test split (%) -->" in (
+        figures.accuracy(tmp_path / "b.svg", SEEDS, "auc").read_text()
+    )
 
 
 @pytest.mark.parametrize("form", ["png", "svg"])

@@ -65,7 +65,7 @@ def test_an_error_says_its_unit_and_its_direction_and_one_seed_has_no_spread(res
     text = printed(replace(result, seeds=[0], variants=single))
     assert "±" not in text
     assert re.search(r"binary +1\.474 +1\.474 ", text)
-    assert "Test: mae of a single seed; in units of the target, less is better." in text
+    assert "Test: mae (mean absolute error) of a single seed; in units of the target, less is better." in text
     several = {name: replace(v, metric=Metric.over("mae", [1.4, 1.5])) for name, v in result.variants.items()}
     text = printed(replace(result, variants=several))
     assert re.search(r"binary +1\.450 ± 0\.071 +1\.500 ", text)
