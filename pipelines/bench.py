@@ -6,7 +6,9 @@
 ``loop``: bitq's Lightning path beside a plain PyTorch loop over the same float network. ``repeats``: 8 seeds, and 8
 regularization strengths, in one fit beside a lone one. ``peers``: an epoch of quantization-aware training at 1 bit
 with bitq, Brevitas and torchao (``pip install brevitas torchao``), each on the same network in the same plain loop.
-No contender validates while it trains. They take turns; each has its least time over the rounds.
+``users``: the same as a user would run each: bitq's own training, log and all; the others in the loop of their
+READMEs, a DataLoader that shuffles and torch's Adam as it comes. No contender validates while it trains. They take
+turns; each has its least time over the rounds.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from __future__ import annotations
 import importlib.util
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from bitq.config import ExperimentConfig, compose
 from bitq.core.errors import BitqError
@@ -43,6 +47,10 @@ REPLICAS = 8
 ONE_BIT = {"*": "bipolar"}
 
 Contender = Callable[[], Any]
+Adam = Callable[[Any], torch.optim.Optimizer]
+"""From parameters, or groups of them, to their optimizer."""
+Prepare = Callable[[nn.Module, int, Adam], tuple[nn.Module, Any]]
+"""From a float network, the steps of its training and an optimizer to what is trained, and how."""
 
 
 class Bench:
@@ -66,8 +74,8 @@ class Bench:
         models = [self.model(seed) for seed in range(REPLICAS)]
         fit_stacked(models, self.data, self.config.train, range(REPLICAS), on_test=False, **how)
 
-    def plain(self, prepare: Callable[[nn.Module, int], tuple[nn.Module, Any]]) -> None:
-        """Train in a loop over tensors in memory with a fused Adam, the learning rate annealed as bitq does."""
+    def plain(self, prepare: Prepare) -> None:
+        """Train in a loop over tensors in memory with a fused Adam."""
         train = self.config.train
         x, y = to_float(self.data.train.x, self.data.input), torch.from_numpy(self.data.train.y)
         model = self.model()
@@ -75,35 +83,52 @@ class Bench:
             model.to(memory_format=torch.channels_last)
             x = x.contiguous(memory_format=torch.channels_last)
         steps = len(x) // train.batch
-        model, optimizer = prepare(model, steps * train.epochs)
-        loss_of = nn.CrossEntropyLoss(weight=torch.tensor(self.data.class_weights))
-        model.train()
-        for _ in range(train.epochs):
+
+        def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
             order = torch.randperm(len(x))
             for step in range(steps):
                 index = order[step * train.batch : (step + 1) * train.batch]
-                loss = loss_of(model(x[index]), y[index])
+                yield x[index], y[index]
+
+        adam = partial(torch.optim.Adam, lr=train.lr, fused=True)
+        self._loop(*prepare(model, steps * train.epochs, adam), batches)
+
+    def loader(self, prepare: Prepare) -> None:
+        """Train in the loop of the libraries' READMEs: a DataLoader that shuffles, and Adam as it comes."""
+        train = self.config.train
+        x, y = to_float(self.data.train.x, self.data.input), torch.from_numpy(self.data.train.y)
+        batches = DataLoader(TensorDataset(x, y), train.batch, shuffle=True, drop_last=True)
+        adam = partial(torch.optim.Adam, lr=train.lr)
+        self._loop(*prepare(self.model(), len(batches) * train.epochs, adam), lambda: iter(batches))
+
+    def _loop(
+        self, model: nn.Module, optimizer: Any, batches: Callable[[], Iterator[Sequence[torch.Tensor]]]
+    ) -> None:
+        loss_of = nn.CrossEntropyLoss(weight=torch.tensor(self.data.class_weights))
+        model.train()
+        for _ in range(self.config.train.epochs):
+            for x, y in batches():
+                loss = loss_of(model(x), y)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 loss.item()
 
-    def float_loop(self, model: nn.Module, steps: int) -> tuple[nn.Module, torch.optim.Optimizer]:
+    def float_loop(self, model: nn.Module, steps: int, adam: Adam) -> tuple[nn.Module, torch.optim.Optimizer]:
         """Return what a float training needs."""
-        return model, torch.optim.Adam(model.parameters(), lr=self.config.train.lr, fused=True)
+        return model, adam(model.parameters())
 
-    def bitq_loop(self, model: nn.Module, steps: int) -> tuple[nn.Module, torch.optim.Optimizer]:
+    def bitq_loop(self, model: nn.Module, steps: int, adam: Adam) -> tuple[nn.Module, torch.optim.Optimizer]:
         """Return the network under bitq's default method."""
-        model, optimizer = self.float_loop(model, steps)
+        model, optimizer = self.float_loop(model, steps, adam)
         Quantizer(model, ONE_BIT, self.config.quant).attach(optimizer, steps)
         return model, optimizer
 
-    def brevitas_loop(self, model: nn.Module, steps: int) -> tuple[nn.Module, torch.optim.Optimizer]:
+    def brevitas_loop(self, model: nn.Module, steps: int, adam: Adam) -> tuple[nn.Module, torch.optim.Optimizer]:
         """Return the network with its layers replaced by Brevitas' own, weights binary with a constant scale."""
-        replaced = _with_brevitas(model)
-        return replaced, torch.optim.Adam(replaced.parameters(), lr=self.config.train.lr, fused=True)
+        return self.float_loop(_with_brevitas(model), steps, adam)
 
-    def torchao_loop(self, model: nn.Module, steps: int) -> tuple[nn.Module, Any]:
+    def torchao_loop(self, model: nn.Module, steps: int, adam: Adam) -> tuple[nn.Module, Any]:
         """Return the network under torchao's PARQ optimizer at one bit."""
         from torchao.prototype.parq.optim import ProxHardQuant, QuantOptimizer
         from torchao.prototype.parq.quant import LSBQuantizer
@@ -111,8 +136,7 @@ class Bench:
         weights = [p for p in model.parameters() if p.dim() > 1]
         others = [p for p in model.parameters() if p.dim() <= 1]
         groups = [{"params": weights, "quant_bits": 1}, {"params": others}]
-        base = torch.optim.Adam(groups, lr=self.config.train.lr, fused=True)
-        return model, QuantOptimizer(base, LSBQuantizer(), ProxHardQuant(), warmup_steps=0, quant_period=1)
+        return model, QuantOptimizer(adam(groups), LSBQuantizer(), ProxHardQuant(), warmup_steps=0, quant_period=1)
 
 
 def _with_brevitas(model: nn.Module) -> nn.Module:
@@ -162,7 +186,7 @@ def report(title: str, found: dict[str, float], epochs: int) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Print one line per network and part."""
     try:
-        given = choices(arguments, part="loop,repeats,peers", net=",".join(NETS), epochs="4", rounds="3")
+        given = choices(arguments, part="loop,repeats,peers,users", net=",".join(NETS), epochs="4", rounds="3")
         torch.set_num_threads(1)
         epochs, rounds = int(given["epochs"]), int(given["rounds"])
         print(f"CPU s per epoch (ratio to the first), {epochs} epochs, one thread, torch {torch.__version__}")
@@ -183,11 +207,17 @@ def main(arguments: Sequence[str]) -> int:
                     "brevitas": lambda b=bench: b.plain(b.brevitas_loop),
                     "torchao": lambda b=bench: b.plain(b.torchao_loop),
                 },
+                "users": {
+                    "bitq": lambda b=bench, m=method: b.lone(**m),
+                    "float": lambda b=bench: b.loader(b.float_loop),
+                    "brevitas": lambda b=bench: b.loader(b.brevitas_loop),
+                    "torchao": lambda b=bench: b.loader(b.torchao_loop),
+                },
             }
             for part in given["part"].split(","):
                 report(f"{net} {part}", compare(parts[part], rounds), epochs)
         missing = [name for name in ("brevitas", "torchao") if importlib.util.find_spec(name) is None]
-        if "peers" in given["part"] and missing:
+        if {"peers", "users"} & set(given["part"].split(",")) and missing:
             print(f"not installed: {', '.join(missing)}; pip install {' '.join(missing)}")
     except BitqError as error:
         print(f"bench: {error}", file=sys.stderr)

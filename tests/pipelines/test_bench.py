@@ -27,6 +27,21 @@ def test_a_network_that_a_peer_lacks_is_refused():
         bench._with_brevitas(nn.Sequential(nn.GRU(2, 3)))
 
 
+def test_a_contender_trains_alike_in_both_loops():
+    made = bench.Bench("imu", epochs=1)
+    trained = []
+
+    def prepare(model, steps, adam):
+        trained.append((model, steps, model.state_dict()["fc1.weight"].clone()))
+        return made.float_loop(model, steps, adam)
+
+    made.plain(prepare)
+    made.loader(prepare)
+    (_, steps, _), (_, again, _) = trained
+    assert steps == again == len(made.data.train) // made.config.train.batch
+    assert all((model.state_dict()["fc1.weight"] != before).any() for model, _, before in trained)
+
+
 def test_unknown_arguments_are_refused(capsys):
     assert bench.main(["nett=imu"]) == 2
     assert "net" in capsys.readouterr().err
