@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bitq.codegen.constants import table
+from bitq.codegen.emit import runtime_text
 from bitq.codegen.manifest import SCHEMA_VERSION, input_shape
 from bitq.core import files
 from bitq.ir.graph import Graph
@@ -58,8 +59,10 @@ def _model(graph: Graph) -> str:
     buffers = "".join(f"static int8_t buffer{k}[{size}];\n" for k, size in enumerate(largest) if size)
     buffers += f"static int32_t sums[{sums}];\n" if sums else ""
     body = "".join(f"    {call};\n" for call in calls)
+    # What a compiler's own library holds for cores that cannot multiply.
+    multiply = runtime_text("bitq_mulsi3.c").replace('#include "bitq.h"\n', "")
     return (
-        f"{_functions(calls)}\n\n{''.join(tables)}{buffers}"
+        f"{_functions(calls)}\n\n{multiply}\n{''.join(tables)}{buffers}"
         f"int32_t {graph.name}_run(const int8_t *input, int32_t *scores);\n\n"
         f"int32_t {graph.name}_run(const int8_t *input, int32_t *scores)\n{{\n{body}"
         f"    return best_of(scores, {types[graph.outputs[0]].size});\n}}\n"

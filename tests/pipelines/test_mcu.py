@@ -52,6 +52,23 @@ def test_the_yardstick_computes_the_network(name, tmp_path):
     np.testing.assert_array_equal(got.winners, expected.winners)
 
 
+@pytest.mark.skipif(not is_installed(), reason="the emulator is not installed")
+def test_without_a_multiplier_one_bit_takes_a_tenth_of_the_plain_loop(tmp_path):
+    def executed(folder, graph):
+        x = inputs_of(graph, 2)[-2:]
+        expected = evaluate(graph, x)
+        target = TargetConfig(name="rv32ec", optimize="speed")
+        measured = verify(folder, target, x.reshape(-1, 784), expected.scores, expected.winners)
+        assert measured.passed, measured.verdict
+        return measured.instructions
+
+    bits, bytes_ = NETWORKS["N1"](BIPOLAR), NETWORKS["N1"](INT8, INT8)
+    write_plain(tmp_path / "plain", bytes_)
+    with_bits = executed(deployed(tmp_path / "bits", bits, "speed"), bits)
+    assert with_bits <= 200_000
+    assert 10 * with_bits <= executed(tmp_path / "plain", bytes_)
+
+
 def test_inputs_hold_the_extremes_and_every_one_hot():
     graph = NETWORKS["N3"](BIPOLAR)
     x = inputs_of(graph, 0)
