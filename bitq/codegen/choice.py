@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from bitq.codegen.ops import buckets, comparisons, pairs, recurrent, signs, straight
+from bitq.codegen.ops import buckets, comparisons, pairs, quads, recurrent, signs, straight
 from bitq.codegen.ops.pool import HALVE, MEAN
 from bitq.codegen.ops.printer import Printer
 from bitq.codegen.ops.table import PRINTERS
@@ -56,6 +56,8 @@ def printer_of(op: Op, inputs: Sequence[TensorType], optimize: str) -> Printer:
     if isinstance(op, Dense):
         if signs.covers(op, inputs[0]):
             return signs.DENSE
+        if quads.covers(op):
+            return quads.DENSE
         # A dense layer uses each weight once, so code or buckets of its own have to be small or pay at once.
         if size <= _DENSE_AS_CODE and straight.covers(op):
             return straight.DENSE

@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bitq.codegen.constants import Constant, table
+from bitq.codegen.constants import table
 from bitq.codegen.ops.layer import Layer, Place
 from bitq.codegen.ops.printer import Printer
-from bitq.codegen.ops.straight import finished, out_type, result_of, scaled
+from bitq.codegen.ops.straight import finish
 from bitq.ir.ops import Dense
 from bitq.ir.types import BIPOLAR, UINT7, TensorType, Weights
 
@@ -44,21 +44,10 @@ def dense(op: Dense, at: Place) -> Layer:
     x = at.inputs[0]
     outputs, inputs = op.weights.matrix.shape
     signs = table(f"{at.symbol}_weights", words(op.weights))
-    store = [f"y[i] = {result_of(op, at.symbol, 'bitq_signed(totals[i])')};"]
-    tables, finish = finished(op, at.symbol, x.zero - _MIDDLE, store)
     room = outputs + -outputs % _ROWS
-    lines = [
-        *scaled(op, at.symbol),
-        f"static void {at.symbol}_code(const uint8_t *x, {out_type(op)} *y)",
-        "{",
-        f"    uint32_t totals[{room}];",
-        f"    bitq_sign_sums({signs.name}, x, {inputs}, {room}, totals);",
-        *(f"    {line}" for line in finish),
-        "}",
-        "",
-    ]
-    code = Constant(f"{at.symbol}_code", "\n".join(lines), 0)
-    return Layer(op, (signs, *tables, code), f"{code.name}({x.expression}, {at.y});", ("bitq_sign_sums",))
+    sums = f"bitq_sign_sums({signs.name}, x, {inputs}, {room}, totals);"
+    tables, call = finish(op, at, x.zero - _MIDDLE, sums, room)
+    return Layer(op, (signs, *tables), call, ("bitq_sign_sums",))
 
 
 DENSE = Printer(dense)

@@ -35,14 +35,14 @@ def dense(op: Dense, at: Place, *, add: bool = False) -> Layer:
 
     total = " + ".join(f"{name}{f' * {1 << p}u' if p else ''}" for p, name in enumerate(total_names(planes)))
     store = f"y[i] {'+=' if add else '='} {result_of(op, at.symbol, f'bitq_signed({total})')};"
-    tables, finish = finished(op, at.symbol, zero, [store])
+    tables, end = finished(op, at.symbol, zero, [store])
     body, runtime = _sums(op, x.flip, element)
     lines = [
         *scaled(op, at.symbol),
         f"static void {at.symbol}_code(const uint8_t *bytes, {out_type(op)} *y)",
         "{",
         f"    uint32_t totals[{len(signs)}];",
-        *(f"    {line}" for line in [*body, *finish]),
+        *(f"    {line}" for line in [*body, *end]),
         "}",
         "",
     ]
@@ -66,6 +66,32 @@ def _sums(op: Dense, flip: int, element: str) -> tuple[list[str], tuple[str, ...
         pointer if used else "(void)bytes;",
         *bucket_lines(op.weights, np.arange(inputs), inputs, "int32_t", "totals"),
     ], ()
+
+
+def finish(op: Dense, at: Place, zero: int, sums: str, room: int) -> tuple[list[Constant], str]:
+    """Print a function that finishes what a kernel sums up, with its tables and the call.
+
+    Args:
+        op: the layer, of one plane.
+        at: where it stands.
+        zero: the integer that stands for 0 in the input as the kernel takes it.
+        sums: the statement that leaves the sums of the bytes at ``x`` in ``totals``.
+        room: of ``totals``.
+    """
+    store = f"y[i] = {result_of(op, at.symbol, 'bitq_signed(totals[i])')};"
+    tables, loop = finished(op, at.symbol, zero, [store])
+    lines = [
+        *scaled(op, at.symbol),
+        f"static void {at.symbol}_code(const uint8_t *x, {out_type(op)} *y)",
+        "{",
+        f"    uint32_t totals[{room}];",
+        f"    {sums}",
+        *(f"    {line}" for line in loop),
+        "}",
+        "",
+    ]
+    code = Constant(f"{at.symbol}_code", "\n".join(lines), 0)
+    return [*tables, code], f"{code.name}({at.inputs[0].expression}, {at.y});"
 
 
 def total_names(planes: int) -> list[str]:

@@ -237,6 +237,8 @@ void bitq_conv_pairs(const bitq_pairs *layer, bitq_pair *pair, const uint8_t *x,
 void bitq_conv_row(const bitq_pairs *layer, bitq_pair *pair, const uint8_t *x, uint32_t *row, void *y);
 uint32_t *bitq_pack_pairs(const bitq_pairs *layer, const uint8_t *row, uint32_t bytes, uint32_t *to);
 void bitq_sign_sums(const int32_t *weights, const uint8_t *x, uint32_t inputs, uint32_t outputs, uint32_t *sums);
+void bitq_quad_sums(const uint8_t *weights, const uint8_t *x, uint32_t flip, uint32_t inputs, uint32_t outputs,
+                    uint32_t *sums);
 void bitq_sums(const uint32_t *x, uint32_t sets, uint32_t *sums);
 void bitq_byte_sums(const uint8_t *x, uint32_t sets, uint32_t *sums);
 void bitq_signed_sums(const int8_t *x, uint32_t sets, uint32_t *sums);
