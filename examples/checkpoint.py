@@ -1,5 +1,7 @@
 """A float checkpoint becomes a hybrid: 1 bit in the first layer, 8 bits in the head, after a short further training.
 
+    python examples/checkpoint.py [DEPLOY_FOLDER] [safetensors|pt]
+
 The command line does the same with any network and data: ``train.init=FILE``.
 """
 
@@ -34,13 +36,26 @@ def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> Non
         optimizer.step()
 
 
-checkpoint = Path(tempfile.mkdtemp()) / "float.safetensors"
+def save(weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Write weights to a file."""
+    if path.suffix == ".safetensors":
+        save_file(weights, path)
+    else:
+        torch.save(weights, path)
+
+
+def load(path: Path) -> dict[str, torch.Tensor]:
+    """Read weights from a file; neither way runs code that may be in it."""
+    return load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
+
+
+checkpoint = Path(tempfile.mkdtemp()) / f"float.{sys.argv[2] if len(sys.argv) > 2 else 'safetensors'}"
 model = network()
 train(model, torch.optim.Adam(model.parameters(), lr=1e-2), 200)
-save_file(model.state_dict(), checkpoint)
+save(model.state_dict(), checkpoint)
 
 model = network()
-model.load_state_dict(load_file(checkpoint))
+model.load_state_dict(load(checkpoint))
 optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
 quantizer = bitq.quantize(model, {"*": "int8", "0.weight": "bipolar"}, optimizer, total_steps=200)
 train(model, optimizer, 200)

@@ -49,7 +49,7 @@ def compose(name: str, overrides: Sequence[str] = ()) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m bitq.data", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m bitq.data", description=_first_line(__doc__))
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="name the datasets")
     for command, text in (("get", "fetch the files of a public dataset"), ("check", "read one and count its rows")):
@@ -70,9 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").strip().split("\n")[0].replace("``", "")
+
+
 def _list() -> None:
     for key in DATASETS:
-        summary = (DATASETS[key].config.__doc__ or "").strip().split("\n")[0]
+        summary = _first_line(DATASETS[key].config.__doc__)
         _say(f"{key:12s} {summary}")
     _say(f"data folder  {data_root(None, must_exist=False)}")
 

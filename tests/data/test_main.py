@@ -58,6 +58,7 @@ def test_list_names_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     output = capsys.readouterr().out
     assert all(name in output for name in DATASETS)
+    assert "`" not in output
 
 
 def test_configs_import_nothing_heavy() -> None:
