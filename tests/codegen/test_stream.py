@@ -27,6 +27,7 @@ NETWORKS = {
     "every other step": (Network(nn.Conv1d(3, 4, 5, 2), nn.ReLU()), 6),
     "no convolution": (Network(rnn=nn.LSTM(3, 5, num_layers=2, batch_first=True)), 1),
     "pooled": (Network(nn.Conv1d(3, 4, 3), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(4, 4, 3), nn.ReLU()), 2),
+    "one bit": (Network(rnn=nn.GRU(3, 9, batch_first=True), width=9, codebook="bipolar"), 1),
     "without tanh": (Network(rnn=nn.RNN(3, 5, nonlinearity="relu", batch_first=True)), 3),
 }
 EVERY = pytest.mark.parametrize("name", NETWORKS)

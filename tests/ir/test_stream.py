@@ -15,8 +15,9 @@ from tests.networks import ROUND_ONLY
 class Network(nn.Module):
     """Convolutions in order, a recurrent module, and a head on what ``read`` takes of it."""
 
-    def __init__(self, *before, rnn=None, read=lambda out: out[:, -1], width=5):
+    def __init__(self, *before, rnn=None, read=lambda out: out[:, -1], width=5, codebook="odd4"):
         super().__init__()
+        self.codebook = codebook
         self.before = nn.Sequential(*before)
         self.rnn = rnn or nn.GRU(4, 5, batch_first=True)
         self.head = nn.Linear(width, 3)
@@ -31,7 +32,7 @@ def lowered(model, time=40):
     for parameter in model.parameters():
         nn.init.normal_(parameter, 0, 0.4)
     x = torch.from_numpy(np.random.default_rng(0).integers(-128, 128, (100, 3, time))) / 64
-    return bitq.lower(Quantizer(model, {"*": "odd4"}, ROUND_ONLY).finish(), x, name="net")
+    return bitq.lower(Quantizer(model, {"*": model.codebook}, ROUND_ONLY).finish(), x, name="net")
 
 
 def test_a_step_reads_what_its_convolutions_span():

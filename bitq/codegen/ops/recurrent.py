@@ -1,7 +1,8 @@
 """Recurrent layers in C: what gives the parts of the gates, from tables or as straight-line code, and the cell.
 
 The parts of the input are added to those of the state. A GRU needs both of its last gate: the state's come first
-there, so that the input's, which begin one gate later, meet the others.
+there, so that the input's, which begin one gate later, meet the others. Where the weights of a GRU have one bit, both
+share one code (`bitq.codegen.ops.joint`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bitq.codegen.constants import Constant, Fields, nested, struct
-from bitq.codegen.ops import straight
+from bitq.codegen.ops import joint, straight
 from bitq.codegen.ops.layer import UINT16_MAX, Layer, Operand, Place, byte_zero, require
 from bitq.codegen.ops.linear import linear_constants
 from bitq.codegen.pack import PACKINGS
@@ -31,12 +32,14 @@ class _Form:
         constants: its tables and functions.
         layer: address of its `bitq_recurrent`.
         parts: the function that gives the parts of a step.
+        cell: the function that turns them into state and output.
         runtime: names of the runtime functions that a step uses.
     """
 
     constants: tuple[Constant, ...]
     layer: str
     parts: str
+    cell: str
     runtime: tuple[str, ...]
 
 
@@ -47,9 +50,9 @@ def recurrent(op: Recurrent, at: Place, most: int = 0) -> Layer:
     return Layer(op, form.constants, call, ("bitq_recur", *form.runtime))
 
 
-def scratch(op: Recurrent, inputs: Sequence[Operand]) -> int:
+def scratch(op: Recurrent, inputs: Sequence[Operand], most: int = 0) -> int:
     """Room for parts and state."""
-    return 4 * (_words(op) + op.units)
+    return 4 * (_words(op, most) + op.units)
 
 
 def step(op: Recurrent, at: Place, state: str, most: int = 0) -> Layer:
@@ -58,56 +61,65 @@ def step(op: Recurrent, at: Place, state: str, most: int = 0) -> Layer:
     parts, output = f"(int32_t *)({at.scratch})", f"state->{state}_output"
     calls = (
         f"{form.parts}({form.layer}, {at.inputs[0].expression}, {output}, {parts});",
-        f"bitq_{op.cell}({form.layer}, {parts}, state->{state}, {output});",
+        f"{form.cell}({form.layer}, {parts}, state->{state}, {output});",
         f"bitq_concat({output}, 0, 1, {op.units}, {at.y}, {op.units});",
     )
     return Layer(op, form.constants, "\n    ".join(calls), ("bitq_concat", *form.runtime))
 
 
-def step_scratch(op: Recurrent, inputs: Sequence[Operand]) -> int:
+def step_scratch(op: Recurrent, inputs: Sequence[Operand], most: int = 0) -> int:
     """Room for the parts of one step."""
-    return 4 * _words(op)
+    return 4 * _words(op, most)
 
 
 def _form(op: Recurrent, at: Place, most: int) -> _Form:
     x = at.inputs[0]
     time = x.type.shape[1]
     require(op, time <= UINT16_MAX, f"a sequence of {time} steps", f"at most {UINT16_MAX}")
-    require(op, _words(op) <= UINT16_MAX, f"{op.units} units", f"at most {UINT16_MAX} parts of gates")
+    words = _words(op, most)
+    require(op, words <= UINT16_MAX, f"{op.units} units", f"at most {UINT16_MAX} parts of gates")
     before = Operand(TensorType((op.units,), op.out.dtype, op.out.scale), 0, "before")
     step = Operand(TensorType((x.type.shape[-1],), x.type.dtype, x.type.scale, x.type.zero_point), x.flip, "x")
     state, first = _rolled(_in_words(op.state, before), _apart(op)), _in_words(op.input, step)
-    runtime = (f"bitq_{op.cell}", *(["bitq_tanh"] if op.cell != "relu" else []))
-    if not _is_straight(op, most):
+    name, cell = f"{at.symbol}_parts", f"bitq_{op.cell}"
+    runtime = ("bitq_tanh",) if op.cell != "relu" else ()
+    if _is_joint(op, most):
+        cell = f"{at.symbol}_cell"
+        constants = joint.gru(cell, op, state, _rolled(first, _apart(op)), (before, step))
+        constants.append(joint.parts(name, state, _rolled(first, _apart(op)), step))
+        runtime = joint.RUNTIME
+    elif _is_straight(op, most):
+        one = straight.dense(state, Place(f"{at.symbol}_state", (before,), "parts", "NULL"))
+        behind = f"parts + {_apart(op)}" if _apart(op) else "parts"
+        two = straight.dense(first, Place(f"{at.symbol}_input", (step,), behind, "NULL"), add=True)
+        constants = [*one.constants, *two.constants, _parts(op, name, one.call, two.call)]
+        runtime += (cell, *one.runtime, *two.runtime)
+    else:
         constants, fields = linear_constants(state, f"{at.symbol}_state", before.zero)
         tables, more = linear_constants(first, f"{at.symbol}_input", step.zero, out_bytes=_ADDED, flip=step.flip)
+        name = "bitq_matrices"
         layer: Fields = [
-            ("layer", nested(_fields(op, time, "bitq_matrices"))),
+            ("layer", nested(_fields(op, time, words, name, cell))),
             ("state", nested(fields)),
             ("input", nested(more)),
             ("apart", _apart(op)),
         ]
         constants += [*tables, struct(f"{at.symbol}_layer", "bitq_recurrent_matrices", layer)]
         kernels = [PACKINGS[weights.dtype.name].kernel for weights in op.matrices]
-        runtime += ("bitq_matrices", "bitq_dense", *kernels)
-        return _Form(tuple(constants), f"&{at.symbol}_layer.layer", "bitq_matrices", runtime)
-    one = straight.dense(state, Place(f"{at.symbol}_state", (before,), "parts", "NULL"))
-    behind = f"parts + {_apart(op)}" if _apart(op) else "parts"
-    two = straight.dense(first, Place(f"{at.symbol}_input", (step,), behind, "NULL"), add=True)
-    name = f"{at.symbol}_parts"
-    constants = [*one.constants, *two.constants, _parts(op, name, one.call, two.call)]
-    constants.append(struct(f"{at.symbol}_layer", "bitq_recurrent", _fields(op, time, name)))
-    return _Form(tuple(constants), f"&{at.symbol}_layer", name, (*runtime, *one.runtime, *two.runtime))
+        runtime += (cell, name, "bitq_dense", *kernels)
+        return _Form(tuple(constants), f"&{at.symbol}_layer.layer", name, cell, runtime)
+    constants.append(struct(f"{at.symbol}_layer", "bitq_recurrent", _fields(op, time, words, name, cell)))
+    return _Form(tuple(constants), f"&{at.symbol}_layer", name, cell, runtime)
 
 
-def _fields(op: Recurrent, time: int, parts: str) -> Fields:
+def _fields(op: Recurrent, time: int, words: int, parts: str, cell: str) -> Fields:
     steps = op.order(time)
     return [
         ("parts", parts),
-        ("cell", f"bitq_{op.cell}"),
+        ("cell", cell),
         ("inputs", op.input.weights.codes.shape[1]),
         ("units", op.units),
-        ("words", _words(op)),
+        ("words", words),
         ("first", steps[0]),
         ("steps", len(steps)),
         ("fraction", op.fraction),
@@ -122,7 +134,7 @@ def _fields(op: Recurrent, time: int, parts: str) -> Fields:
 def _parts(op: Recurrent, name: str, state: str, first: str) -> Constant:
     """Print the function that gives the parts of a step from straight-line code."""
     rows = op.kind.gates * op.units
-    clear = [f"    for (uint32_t i = {rows}u; i < {_words(op)}u; ++i) {{", "        parts[i] = 0;", "    }"]
+    clear = [f"    for (uint32_t i = {rows}u; i < {rows + op.units}u; ++i) {{", "        parts[i] = 0;", "    }"]
     lines = [
         f"static void {name}(const bitq_recurrent *layer, const uint8_t *x, const uint8_t *before, int32_t *parts)",
         "{",
@@ -140,14 +152,18 @@ def _is_straight(op: Recurrent, most: int) -> bool:
     return all(straight.covers(part) and part.weights.codes.size <= most for part in (op.input, op.state))
 
 
+def _is_joint(op: Recurrent, most: int) -> bool:
+    return op.cell == "gru" and _is_straight(op, most) and joint.covers(op.state, op.input)
+
+
 def _apart(op: Recurrent) -> int:
     """Return how much later the parts of the input begin than those of the state."""
     return op.units if op.cell == "gru" else 0
 
 
-def _words(op: Recurrent) -> int:
+def _words(op: Recurrent, most: int) -> int:
     """Return the numbers that the parts of a step take."""
-    return op.kind.gates * op.units + _apart(op)
+    return op.kind.gates * op.units + (0 if _is_joint(op, most) else _apart(op))
 
 
 def _in_words(part: Dense, x: Operand) -> Dense:

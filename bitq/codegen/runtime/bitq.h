@@ -273,8 +273,9 @@ bitq_cell bitq_rnn;
 bitq_cell bitq_relu;
 bitq_cell bitq_gru;
 bitq_cell bitq_lstm;
-/* value: in steps of 1/16384. Returns steps of 1/32767. */
+/* value: in steps of 1/16384. Returns steps of 1/32767. It is there where size counts; see bitq_curved. */
 int32_t bitq_tanh(int32_t value);
+extern const int16_t bitq_curve[65];
 int32_t bitq_argmax(const int32_t *x, uint32_t count);
 int32_t bitq_argmax_bytes(const uint8_t *x, uint32_t count, uint32_t flip);
 
@@ -353,10 +354,43 @@ static inline int32_t bitq_times(int32_t gate, int32_t value)
     return bitq_floor_shift(gate * value + 16384, 15);
 }
 
+/* bitq_tanh without a call: linear between the entries of the curve. */
+static inline int32_t bitq_on_curve(int32_t value)
+{
+    uint32_t size = value < 0 ? 0u - (uint32_t)value : (uint32_t)value;
+    const int16_t *at;
+    int32_t result;
+    if (size > 65535u) {
+        size = 65535u;
+    }
+    at = &bitq_curve[size >> 10];
+    result = at[0] + bitq_floor_shift((at[1] - at[0]) * bitq_signed(size & 1023u) + 512, 10);
+    return value < 0 ? -result : result;
+}
+
+/* By a call where size counts. */
+static inline int32_t bitq_curved(int32_t value)
+{
+#if defined(__OPTIMIZE_SIZE__)
+    return bitq_tanh(value);
+#else
+    return bitq_on_curve(value);
+#endif
+}
+
 /* (1 + tanh(value / 2)) / 2; value: in steps of 1/8192. Returns steps of 1/32768. */
 static inline int32_t bitq_sigmoid(int32_t value)
 {
-    return bitq_floor_shift(32768 + bitq_tanh(value), 1);
+    return bitq_floor_shift(32768 + bitq_curved(value), 1);
+}
+
+/* One unit of a GRU, h = n + z * (h - n) with n = tanh(a + r * b), from the parts of r, z and n; scale times a part is
+ * in steps of 1/8192. */
+static inline int32_t bitq_gru_unit(int32_t reset, int32_t update, int32_t a, int32_t b, int32_t h, int32_t scale)
+{
+    const int32_t sum = a + bitq_times(bitq_sigmoid(reset * scale), b);
+    const int32_t new = bitq_curved(2 * sum * scale);
+    return new + bitq_times(bitq_sigmoid(update * scale), h - new);
 }
 
 /* The result of a cell as an activation: in steps of 2^shift, rounded half up. */

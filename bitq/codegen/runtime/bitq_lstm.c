@@ -12,7 +12,7 @@ void bitq_lstm(const bitq_recurrent *layer, const int32_t *parts, int32_t *state
     for (uint32_t i = 0; i < units; ++i) {
         const int32_t take = bitq_sigmoid(parts[i] * scale);
         const int32_t keep = bitq_sigmoid(parts[units + i] * scale);
-        const int32_t new = bitq_tanh(2 * parts[2u * units + i] * scale);
+        const int32_t new = bitq_curved(2 * parts[2u * units + i] * scale);
         const int32_t give = bitq_sigmoid(parts[3u * units + i] * scale);
         int32_t cell = bitq_floor_shift(keep * state[i] + bitq_floor_shift(take * new, narrow) + 16384, 15);
         if (cell > 32767) {
@@ -22,6 +22,6 @@ void bitq_lstm(const bitq_recurrent *layer, const int32_t *parts, int32_t *state
             cell = -32767;
         }
         state[i] = cell;
-        y[i] = bitq_output(bitq_times(give, bitq_tanh(cell * cell_scale)), shift, zero);
+        y[i] = bitq_output(bitq_times(give, bitq_curved(cell * cell_scale)), shift, zero);
     }
 }

@@ -2,24 +2,22 @@
 
 /* Runs a cell over the steps of a sequence, one direction, from a state of zero.
  *
- * The output of a step, which the next one reads, lies in y: at its own place, or over the one before.
+ * The output of a step, which the next one reads, lies in y: at its own place, or over the one before. The first one
+ * reads zeros at the start of y.
  */
 void bitq_recur(const bitq_recurrent *layer, const uint8_t *x, int32_t *work, uint8_t *y)
 {
-    const uint32_t inputs = layer->inputs;
-    const uint32_t units = layer->units;
-    const uint32_t skip = layer->whole != 0u ? units : 0u;
-    int32_t *const state = work + layer->words;
     uint32_t place = layer->first;
-    uint8_t *h = y + place * skip;
-    for (uint32_t i = 0; i < units; ++i) {
-        state[i] = 0;
-        h[i] = layer->zero;
+    const uint8_t *before = y;
+    for (uint32_t i = 0; i < layer->units; ++i) {
+        work[layer->words + i] = 0;
+        y[i] = layer->zero;
     }
     for (uint32_t left = layer->steps; left != 0u; --left) {
-        layer->parts(layer, x + place * inputs, h, work);
-        h = y + place * skip;
-        layer->cell(layer, work, state, h);
+        uint8_t *const h = y + (layer->whole != 0u ? place * layer->units : 0u);
+        layer->parts(layer, x + place * layer->inputs, before, work);
+        layer->cell(layer, work, work + layer->words, h);
+        before = h;
         place = layer->reverse != 0u ? place - 1u : place + 1u;
     }
 }

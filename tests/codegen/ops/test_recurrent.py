@@ -1,12 +1,23 @@
 """A recurrent layer in C: what it takes, and which of its forms it has."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from elftools.elf.elffile import ELFFile
 from torch import nn
 
 from bitq.codegen.emit import emit
 from bitq.device.compiler import STRICT, target_compiler
+from bitq.ir.check import check
+from bitq.ir.graph import Graph
+from bitq.ir.ops import Dense, Recurrent
+from bitq.ir.types import BIPOLAR, INT8, INT32, TensorType
+from tests.graphs.parts import bias, weights
+from tests.graphs.recurrent import part
 from tests.ir.test_stream import Network, lowered
+from tests.property.agreement import assert_agreement
+from tests.property.builds import GCC, ZIG
 
 NETWORKS = {
     "gru": Network(nn.Conv1d(3, 4, 5, 2), nn.ReLU()),
@@ -41,3 +52,36 @@ def test_only_what_a_cell_needs_is_emitted():
 def test_parts_that_cannot_leave_their_limits_are_not_clamped():
     text = emit(lowered(NETWORKS["gru"])).files["model.c"]
     assert ".low = INT32_MIN" in text
+
+
+def two_grus(units, channels, *, reverse=False, seed=0):
+    """Return two layers of one bit; the second reads the steps of the first, and the first those of the caller."""
+    rng, source = np.random.default_rng(seed), TensorType((1, 7, channels), INT8, 0.1, 3)
+    ops, x = [], source
+    for name, pick in (("first", None), ("second", 6)):
+        out = TensorType((units,), INT8, 0.5)
+        matrices = [
+            part(lambda strategy: BIPOLAR, rng, f"{name}.{which}", 3 * units, reads)
+            for which, reads in (("input", replace(x, shape=x.shape[2:])), ("state", out))
+        ]
+        given = {"input": matrices[0], "state": matrices[1], "fraction": 10, "reverse": reverse and pick is None}
+        op = Recurrent(name=name, inputs=(ops[-1].name if ops else "input",), out=out, cell="gru", pick=pick, **given)
+        ops.append(replace(op, out=replace(out, shape=op.infer_shape(x))))
+        x = ops[-1].out
+    head = Dense(
+        name="head",
+        inputs=("second",),
+        out=TensorType((2,), INT32, 1.0),
+        weights=weights(rng, (2, units), BIPOLAR),
+        bias=bias(rng, 2),
+    )
+    return check(Graph("net", source, (*ops, head), ("head",)))
+
+
+@pytest.mark.parametrize(("units", "channels"), [(8, 4), (9, 3), (14, 7), (11, 1)])
+def test_a_gru_of_one_bit_sums_both_matrices_up_in_one_go(units, channels):
+    graph = two_grus(units, channels, reverse=units > 9, seed=units)
+    project = emit(graph, "speed")
+    assert project.files["model.c"].count("_cell(const bitq_recurrent *layer") == 2
+    assert "bitq_gru.c" not in project.files
+    assert_agreement(graph, GCC or ZIG[1:])
