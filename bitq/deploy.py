@@ -15,6 +15,7 @@ from pathlib import Path
 from bitq.core.errors import BitqError, DeployError
 from bitq.device import deployment, image
 from bitq.device.config import TARGETS, TargetConfig
+from bitq.device.cycles import estimate
 from bitq.device.host import HostModel
 from bitq.device.sizemap import size_map
 from bitq.device.verify import verdict, verify
@@ -54,6 +55,8 @@ def _verify(folder: Path, targets: list[TargetConfig]) -> bool:
     for m in results:
         ram, executed = ("-" if value is None else f"{value:,}" for value in (m.ram_bytes, m.instructions))
         print(f"{m.target:14}{m.flash_bytes:>9,}{ram:>9}{executed:>12}  {m.verdict} ({m.compiler} {m.flags})")  # noqa: T201
+        if m.cycles_estimate is not None:
+            print(f"{'':14}estimate: {estimate(m.target, m.cycles_estimate)}")  # noqa: T201
     return wrong == 0 and all(m.passed for m in results)
 
 

@@ -158,6 +158,7 @@ def _variant(
             instructions=m.instructions,
             samples_checked=m.samples_checked,
             mismatches=m.mismatches,
+            cycles_estimate=m.cycles_estimate,
         )
     return result
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from bitq.core.errors import DeployError, ToolError
 from bitq.core.processes import run_tool
-from bitq.device import isa
+from bitq.device import cycles, isa
 from bitq.device.compiler import host_compiler
 from bitq.device.config import Core
 from bitq.device.deployment import Deployment
@@ -47,6 +47,7 @@ class Execution:
         instructions: mean per inference over the counted samples, rounded; from the entry of ``_run`` to its
             return; an instruction in an IT block counts whether its condition holds or not.
         most_instructions: the most in one inference.
+        cycles: estimated, the mean as of the instructions; None where no manual gives them (`bitq.device.cycles`).
         counted: samples that were counted: all, or the first few where no native counter could be built.
         stack_bytes: deepest stack in any counted call, from the caller's stack pointer downwards.
     """
@@ -55,6 +56,7 @@ class Execution:
     winners: NDArray[np.int32]
     instructions: int
     most_instructions: int
+    cycles: int | None
     counted: int
     stack_bytes: int
 
@@ -97,6 +99,8 @@ def execute(
         ToolError: the emulator cannot be started, hangs or crashes.
     """
     base, starts = isa.starts(image, instructions)
+    timing = cycles.TIMINGS.get(core.display)
+    costs = np.zeros_like(starts) if timing is None else cycles.table(image, instructions, timing)
     job = Job(
         cpu=core.emulated_cpu,
         risc_v=core.is_risc_v,
@@ -116,12 +120,14 @@ def execute(
         limit=limit,
         code_base=base,
         points=tuple(isa.stack_points(instructions)),
+        refill=0 if timing is None else timing.refill,
         counter=_build_counter(folder),
     )
     job.write(folder)
     (folder / "flash.bin").write_bytes(_flash(image))
     (folder / "inputs.bin").write_bytes(deployment.samples(inputs).tobytes())
     (folder / "starts.bin").write_bytes(starts.tobytes())
+    (folder / "costs.bin").write_bytes(costs.tobytes())
     record = job.record_bytes
     run_tool(
         [sys.executable, "-m", "bitq.device.unicorn_worker", str(folder)],
@@ -145,6 +151,7 @@ def execute(
         results[:, -1].copy(),
         int(report["instructions"]),
         int(report["most_instructions"]),
+        None if timing is None else int(report["cycles"]),
         int(report["counted"]),
         int(report["stack_bytes"]),
     )

@@ -23,6 +23,7 @@ class Job:
         limit: instructions after which a call counts as hung.
         code_base: address of the first halfword in ``starts.bin`` (see `bitq.device.isa.starts`).
         points: addresses where the stack pointer may be lower than before.
+        refill: cycles that a taken branch adds to those in ``costs.bin`` (see `bitq.device.cycles.table`).
         counter: path of a shared library built from ``count.c``, or empty.
     """
 
@@ -44,6 +45,7 @@ class Job:
     limit: int
     code_base: int
     points: tuple[int, ...]
+    refill: int
     counter: str
 
     @property

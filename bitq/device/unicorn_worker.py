@@ -64,12 +64,24 @@ def registers(job: Job) -> Registers:
     return _RISC_V if job.risc_v else _ARM
 
 
+class Sums(NamedTuple):
+    """Instructions, and their cycles, that begin in the first i halfwords of the code."""
+
+    starts: NDArray[np.uint32]
+    costs: NDArray[np.uint32]
+
+
 class Counter(Protocol):
-    """Instructions executed and the lowest stack pointer seen since `reset`."""
+    """Instructions executed, their cycles, and the lowest stack pointer seen since `reset`."""
 
     @property
     def executed(self) -> int:
         """Instructions since `reset`."""
+        ...
+
+    @property
+    def cycles(self) -> int:
+        """Estimated cycles since `reset`."""
         ...
 
     @property
@@ -85,14 +97,18 @@ class Counter(Protocol):
 class PythonCounter:
     """Hooks written in Python: about 50 times slower than `NativeCounter`, but without a compiler."""
 
-    def __init__(self, engine: Uc, job: Job, starts: NDArray[np.uint32]) -> None:
-        self.executed = 0
+    def __init__(self, engine: Uc, job: Job, sums: Sums) -> None:
+        starts, costs = sums.starts, sums.costs
+        self.executed = self.cycles = self._next = 0
         self.lowest = job.stack_top
 
         def on_block(uc: Uc, address: int, size: int, _: object) -> None:
             first = (address - job.code_base) // 2
             if first >= 0 and first + size // 2 < len(starts):
-                self.executed += int(starts[first + size // 2]) - int(starts[first])
+                last = first + size // 2
+                self.executed += int(starts[last]) - int(starts[first])
+                self.cycles += int(costs[last]) - int(costs[first]) + job.refill * (address != self._next)
+                self._next = address + size
             if self.executed > job.limit:
                 uc.emu_stop()
 
@@ -105,7 +121,7 @@ class PythonCounter:
 
     def reset(self) -> None:
         """Begin again for the next call."""
-        self.executed = 0
+        self.executed = self.cycles = self._next = 0
 
 
 class _State(ctypes.Structure):
@@ -117,6 +133,10 @@ class _State(ctypes.Structure):
         ("base", ctypes.c_uint64),
         ("halfwords", ctypes.c_uint64),
         ("starts", ctypes.c_void_p),
+        ("costs", ctypes.c_void_p),
+        ("cycles", ctypes.c_uint64),
+        ("refill", ctypes.c_uint64),
+        ("next", ctypes.c_uint64),
         ("stop", ctypes.c_void_p),
         ("read_register", ctypes.c_void_p),
         ("stack_pointer", ctypes.c_int),
@@ -131,19 +151,21 @@ class NativeCounter:
         AttributeError, ImportError, OSError: this version of unicorn hides what that needs.
     """
 
-    def __init__(self, engine: Uc, job: Job, starts: NDArray[np.uint32]) -> None:
+    def __init__(self, engine: Uc, job: Job, sums: Sums) -> None:
         from unicorn.unicorn_py3.unicorn import uclib
 
         handle: Any = engine._uch  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]  no public name
         library: Any = uclib
         hooks = ctypes.CDLL(job.counter)
-        self._starts = starts  # keeps the array alive
+        self._sums = sums  # keeps the arrays alive
         self._state = _State(
             executed=0,
             limit=job.limit,
             base=job.code_base,
-            halfwords=len(starts) - 1,
-            starts=starts.ctypes.data,
+            halfwords=len(sums.starts) - 1,
+            starts=sums.starts.ctypes.data,
+            costs=sums.costs.ctypes.data,
+            refill=job.refill,
             stop=ctypes.cast(library.uc_emu_stop, ctypes.c_void_p).value,
             read_register=ctypes.cast(library.uc_reg_read, ctypes.c_void_p).value,
             stack_pointer=registers(job).stack_pointer,
@@ -173,13 +195,18 @@ class NativeCounter:
         return self._state.executed
 
     @property
+    def cycles(self) -> int:
+        """Estimated cycles since `reset`."""
+        return self._state.cycles
+
+    @property
     def lowest(self) -> int:
         """Lowest stack pointer so far."""
         return self._state.lowest
 
     def reset(self) -> None:
         """Begin again for the next call."""
-        self._state.executed = 0
+        self._state.executed = self._state.cycles = self._state.next = 0
 
 
 class FaultError(Exception):
@@ -251,19 +278,20 @@ def execute(folder: Path, job: Job) -> dict[str, Any]:
     """Run all samples and return the report."""
     flash = (folder / "flash.bin").read_bytes()
     inputs = (folder / "inputs.bin").read_bytes()
-    starts = np.fromfile(folder / "starts.bin", np.uint32)
+    sums = Sums(*(np.fromfile(folder / name, np.uint32) for name in ("starts.bin", "costs.bin")))
 
     def add_counter(engine: Uc) -> Counter:
         if job.counter:
             try:
-                return NativeCounter(engine, job, starts)
+                return NativeCounter(engine, job, sums)
             except (AttributeError, ImportError, OSError) as error:
                 print(f"counting in Python: {error}", file=sys.stderr)  # noqa: T201  this is a program
-        return PythonCounter(engine, job, starts)
+        return PythonCounter(engine, job, sums)
 
     machine = Machine(job, flash, add_counter)
     first = machine
     executed: list[int] = []
+    cycles: list[int] = []
     flushed = 0.0
     with (folder / "results.bin").open("wb") as results:
         for index in range(job.samples):
@@ -275,6 +303,7 @@ def execute(folder: Path, job: Job) -> dict[str, Any]:
                 return {"fault": str(fault), "pc": machine.at, "sample": index}
             if machine.counter is not None:
                 executed.append(machine.counter.executed)
+                cycles.append(machine.counter.cycles)
             if time.monotonic() - flushed > _FLUSH_S:
                 results.flush()
                 flushed = time.monotonic()
@@ -282,6 +311,7 @@ def execute(folder: Path, job: Job) -> dict[str, Any]:
     return {
         "instructions": round(sum(executed) / len(executed)),
         "most_instructions": max(executed),
+        "cycles": round(sum(cycles) / len(cycles)),
         "counted": len(executed),
         "stack_bytes": job.stack_top - first.counter.lowest,
     }

@@ -36,6 +36,7 @@ class Measurement:
             and scores), plus the peak stack; None where it was not executed.
         stack_bytes: peak stack of the entry point and all that it calls.
         instructions: executed per inference, the mean over the samples.
+        cycles_estimate: what a manual says that these take, without wait states; None where it says nothing.
         samples_checked: samples executed and compared.
         mismatches: those where any score or the winner differed.
         over_budget: one line per exceeded budget: which, needed, allowed.
@@ -50,6 +51,7 @@ class Measurement:
     ram_bytes: int | None
     stack_bytes: int | None
     instructions: int | None
+    cycles_estimate: int | None
     samples_checked: int
     mismatches: int
     over_budget: tuple[str, ...]
@@ -140,6 +142,7 @@ def verify(
         ram_bytes=needed["ram_bytes"],
         stack_bytes=needed["stack_bytes"],
         instructions=needed["instructions"],
+        cycles_estimate=None if ran is None else ran.cycles,
         samples_checked=0 if ran is None else count,
         mismatches=wrong,
         over_budget=_over_budget(needed, target),

@@ -48,7 +48,8 @@ class Metric:
 class TargetResult:
     """What was measured on one target; all sizes in bytes, instructions executed per inference.
 
-    ``executed`` names where the firmware ran ("unicorn", "qemu") or is empty when no emulator was there.
+    ``executed`` names where the firmware ran ("unicorn", "qemu") or is empty when no emulator was there;
+    ``cycles_estimate`` is what a manual says that the instructions take (`bitq.device.cycles`).
     """
 
     compiler: str
@@ -61,6 +62,7 @@ class TargetResult:
     instructions: int | None
     samples_checked: int
     mismatches: int
+    cycles_estimate: int | None = None
 
 
 @dataclass

@@ -55,6 +55,7 @@ class Row:
     optimize: str
     compiler: str
     instructions: int | None
+    cycles_estimate: int | None
     flash_bytes: int
     ram_bytes: int | None
     stack_bytes: int | None
@@ -191,7 +192,7 @@ def _targets(given: dict[str, list[str]], mode: str) -> list[TargetConfig]:
 
 
 def _row(network: str, engine: str, mode: str, m: Measurement) -> Row:
-    cost = (m.instructions, m.flash_bytes, m.ram_bytes, m.stack_bytes)
+    cost = (m.instructions, m.cycles_estimate, m.flash_bytes, m.ram_bytes, m.stack_bytes)
     return Row(network, m.target, engine, mode, m.compiler, *cost, m.samples_checked, m.mismatches, m.flags)
 
 
