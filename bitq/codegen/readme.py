@@ -83,8 +83,7 @@ def readme(manifest: Manifest) -> str:
         sensor=_sensor(manifest),
         preprocess=_preprocess(manifest),
         outputs="\n".join(
-            f"- `{o.name}`: scores {o.offset} to {o.offset + o.length - 1}, "
-            f"real value `(score - ({o.zero_point})) * {o.scale!r}`"
+            f"- `{o.name}`: {_places(o.offset, o.length)}, real value `(score - ({o.zero_point})) * {o.scale!r}`"
             for o in manifest.outputs
         ),
         layers="\n".join(
@@ -92,6 +91,10 @@ def readme(manifest: Manifest) -> str:
             for x in manifest.layers
         ),
     )
+
+
+def _places(offset: int, length: int) -> str:
+    return f"score {offset}" if length == 1 else f"scores {offset} to {offset + length - 1}"
 
 
 def _stream(manifest: Manifest) -> str:

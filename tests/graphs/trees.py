@@ -31,10 +31,11 @@ def forest(draw: Draw, rng: Rng, name: str, source: str, x: TensorType, *, named
         leaves = rng.integers(-high - 1, high + 1, (trees, 2**depth, scores))
     else:
         leaves, first = rng.integers(-32768, 32768, shape), int(rng.integers(0, scores))
+    zero = int(rng.choice([0, -921, 2**30]))  # it tells what a score stands for, and nothing else
     return Forest(
         name=name,
         inputs=(source,),
-        out=TensorType((scores,), INT32, 1.0),
+        out=TensorType((scores,), INT32, 0.25, zero),
         features=features.astype(np.uint16),
         thresholds=thresholds.astype(np.int16),
         leaves=leaves.astype(np.int16),
