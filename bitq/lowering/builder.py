@@ -17,7 +17,7 @@ from torch import fx
 from bitq.core.errors import DeployError, RangeError
 from bitq.ir.ops import NO_PADDING, Conv, Dense, Linear, Op, Pair, Requantize
 from bitq.ir.types import INT8, INT32, UINT8, DType, Rescale, TensorType, Weights
-from bitq.lowering.fixed import Reals, added_to_bias, fix, shorten
+from bitq.lowering.fixed import Reals, fix, shorten
 from bitq.lowering.trace import Seen
 from bitq.quant.matrix import QuantizedWeight
 
@@ -252,7 +252,7 @@ class Builder:
 
     def _accumulators(self, value: Pending) -> Stored:
         out = TensorType(value.out_shape, INT32, float(value.gain[0]))
-        bias = shorten(np.rint(value.offset / value.gain), np.inf, added_to_bias(_probe(value, out), value.x.type))
+        bias = shorten(np.rint(value.offset / value.gain), np.inf, _probe(value, out).folded(value.x.type))
         return self._append(value, bias, None, out)
 
     def _commit(self, value: Pending, out: TensorType) -> Stored:
@@ -268,7 +268,7 @@ class Builder:
                 out.zero_point,
                 low=_clamp(value.low, out, lowest(out.dtype)),
                 high=_clamp(value.high, out, out.dtype.high),
-                added=added_to_bias(probe, value.x.type),
+                folded=probe.folded(value.x.type),
             )
         except ArithmeticError as error:
             raise RangeError(

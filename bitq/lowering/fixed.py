@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bitq.ir.ops import Conv, Linear
 from bitq.ir.types import INT32, INT32_MAX, UINT7, DType, Rescale, TensorType
 
 Reals = NDArray[np.float64]
@@ -34,7 +33,7 @@ def fix(
     *,
     low: int,
     high: int,
-    added: Integers | int = 0,
+    folded: Integers | int = 0,
 ) -> Fixed:
     """Find integers so that ``rescale(acc + bias) ≈ clip(gain · acc + offset + zero_point)``.
 
@@ -50,7 +49,7 @@ def fix(
         zero_point: of the output.
         low: lower clamp in output integers; a ReLU sets it to the zero point.
         high: upper clamp.
-        added: what C adds to the biases before it stores them, see `added_to_bias`.
+        folded: what C takes from the biases before it stores them, see `bitq.ir.ops.Linear.folded`.
 
     Raises:
         ArithmeticError: the gains are beyond what 32 bits hold.
@@ -80,7 +79,7 @@ def fix(
         multiplier.astype(np.int16), pre_shift, shift, zero_point, max(low, dtype.low), min(high, dtype.high)
     )
     tolerance = _SCORE_TOLERANCE if dtype is INT32 else _BIAS_TOLERANCE
-    return Fixed(shorten(bias, tolerance / float(gain.max()), added), rescale)
+    return Fixed(shorten(bias, tolerance / float(gain.max()), folded), rescale)
 
 
 def halved(x: TensorType) -> tuple[TensorType, Rescale]:
@@ -90,28 +89,18 @@ def halved(x: TensorType) -> tuple[TensorType, Rescale]:
     return seven, Rescale(np.ones(1, np.int16), 1, 0, zero, UINT7.low, UINT7.high)
 
 
-def shorten(bias: Reals, tolerance: float, added: Integers | int = 0) -> NDArray[np.int32]:
+def shorten(bias: Reals, tolerance: float, folded: Integers | int = 0) -> NDArray[np.int32]:
     """Round biases so that what is stored of them are multiples of the smallest power of two that takes 16 bits.
 
     Args:
         bias: in accumulator units, within int32.
         tolerance: the largest error allowed; where 16 bits cost more, the biases keep 32.
-        added: what C adds to them before it stores them, see `added_to_bias`.
+        folded: what C takes from them before it stores them, see `bitq.ir.ops.Linear.folded`.
     """
-    stored = bias + added
+    stored = bias - folded
     largest = max(1, int(np.abs(stored).max()))
     step = 1 << max(0, largest.bit_length() - (_BIAS_BITS - 1))
     if step / 2 > tolerance:
         return np.rint(bias).astype(np.int32)
     rounded = np.clip(np.rint(stored / step), -(2 ** (_BIAS_BITS - 1)), 2 ** (_BIAS_BITS - 1) - 1)
-    return (rounded * step - added).astype(np.int32)
-
-
-def added_to_bias(op: Linear, x: TensorType) -> Integers | int:
-    """Return what C adds to the biases of a layer: minus the byte that stands for 0 times the sum of its weights.
-
-    Only a convolution with groups or dilation takes every input relative to its zero and adds nothing.
-    """
-    if isinstance(op, Conv) and (op.groups > 1 or op.dilation != (1, 1)):
-        return 0
-    return -(x.zero_point - min(x.dtype.low, 0)) * op.weights.matrix.sum(axis=1)
+    return (rounded * step + folded).astype(np.int32)

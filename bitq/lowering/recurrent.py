@@ -14,7 +14,7 @@ from bitq.ir.cells import CELL_FRACTIONS, CELLS, FRACTIONS, PART, SHIFTS
 from bitq.ir.ops import Dense, Flatten, Recurrent, View
 from bitq.ir.types import INT16, INT32, TensorType, Weights
 from bitq.lowering.builder import Builder, Lazy, Pending, Stored, Value
-from bitq.lowering.fixed import added_to_bias, fix
+from bitq.lowering.fixed import fix
 from bitq.lowering.recurrence import Recurrence, Where
 from bitq.lowering.sequences import Turn
 from bitq.lowering.shapes import rearrange
@@ -130,8 +130,8 @@ def _part(name: str, weight: QuantizedWeight, bias: Tensor, x: TensorType, unit:
         bias=np.zeros(offset.shape, np.int32),
     )
     gain = np.broadcast_to(weight.scale * (x.scale / unit), offset.shape)
-    magnitude, added = probe.accumulators(x)[0].magnitude, added_to_bias(probe, x)
-    fixed = fix(gain, offset, magnitude, INT16, 0, low=-PART, high=PART, added=added)
+    magnitude = probe.accumulators(x)[0].magnitude
+    fixed = fix(gain, offset, magnitude, INT16, 0, low=-PART, high=PART, folded=probe.folded(x))
     return replace(probe, out=replace(probe.out, dtype=INT16), bias=fixed.bias, rescale=fixed.rescale)
 
 

@@ -9,15 +9,20 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bitq.codegen.ops.linear import shortest_bias
 from bitq.ir import reference
 from bitq.ir.graph import Graph
 from bitq.ir.ops import OPS, Conv, Dense, Linear
 from bitq.ir.types import BIPOLAR, INT8, INT32, ODD4, TensorType, Weights
+from bitq.lowering.lower import lower
+from bitq.sim.ops.linear import LinearOperation
 from bitq.sim.ops.operation import Operation
 from bitq.sim.ops.table import OPERATIONS
 from bitq.sim.simulate import evaluate, simulate
+from bitq.train.inference import to_float
 from tests.codegen.nets import sequence_net
 from tests.graphs import corner_inputs, graphs
+from tests.networks import Case, build
 
 SOME = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -157,11 +162,30 @@ def test_rounding_passes_the_gradient_and_a_clamp_between_its_ends():
 
 
 def test_biases_and_multipliers_stay_within_their_bytes():
-    graph = sequence_net(INT8)
+    graph = sequence_net(BIPOLAR)
     simulation = simulate(graph)
     with torch.no_grad():
         simulation.operations[0].rescaler.log_gain.fill_(20.0)
         simulation.operations[0].shift.fill_(1e9)
     old, new = graph.ops[0], simulation.graph().ops[0]  # proved to fit
     assert (new.rescale.multiplier > old.rescale.multiplier).all()
-    assert (new.bias == 32767).all()
+    assert (new.bias - new.folded(graph.input) == 32767).all()
+
+
+@pytest.mark.parametrize("shift", [0.3, -2.0, 1e9, -1e9])
+def test_trained_biases_take_the_bytes_that_they_took(shift):
+    torch.manual_seed(0)
+    for case in (Case((6,), ("fc", "fc"), book="int8"), Case((3, 16), ("same", "same", "flat"), book="int8")):
+        rounded, x, spec = build(case)
+        graph = lower(rounded, to_float(x, spec), spec)
+        simulation = simulate(graph)
+        layers = [operation for operation in simulation.operations if isinstance(operation, LinearOperation)]
+        with torch.no_grad():
+            for layer in layers:
+                layer.shift.uniform_(0, shift) if shift > 0 else layer.shift.uniform_(shift, 0)
+        types = graph.types()
+        for old, layer in zip((op for op in graph.ops if isinstance(op, Linear)), layers, strict=True):
+            new, read = layer.trained(), types[old.inputs[0]]
+            stored = [shortest_bias(op.bias - op.folded(read))[0].dtype for op in (old, new)]
+            assert stored == [np.int16] * 2
+            assert (new.bias != old.bias).any()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitq.ir.ops.base import NO_PADDING, Pair, Values
 from bitq.ir.ops.linear import Linear, matmul
@@ -53,6 +54,11 @@ class Conv(Linear):
         rule(outputs % self.groups == 0, self.name, f"its {outputs} outputs divide into {self.groups} groups")
         rule(min(self.dilation) >= 1, self.name, f"a dilation is at least 1, got {self.dilation}")
         self.check_linear(x, self.weights.codes.shape[3] * self.groups, x.shape[-1])
+
+    def folded(self, x: TensorType) -> NDArray[np.int64]:
+        """Nothing with groups or dilation, whose kernel takes every input relative to its zero."""
+        relative = self.groups > 1 or self.dilation != (1, 1)
+        return np.zeros(len(self.bias), np.int64) if relative else super().folded(x)
 
     def infer_shape(self, *inputs: TensorType) -> tuple[int, ...]:
         """One place per position of the kernel."""

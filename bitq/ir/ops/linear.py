@@ -48,6 +48,13 @@ class Linear(Op):
         largest = np.maximum(np.maximum(matrix * low, matrix * high), 0).sum(axis=1)
         return (Accumulator(smallest + np.minimum(bias, 0), largest + np.maximum(bias, 0), self.rescale),)
 
+    def folded(self, x: TensorType) -> NDArray[np.int64]:
+        """Return what C takes from the biases before it stores them, as it reads its input as unsigned bytes.
+
+        That is the byte that stands for 0, times the sum of an output's weights, ``(out,)``.
+        """
+        return (x.zero_point - min(x.dtype.low, 0)) * self.weights.matrix.sum(axis=1)
+
     def finish(self, products: Values) -> Values:
         """Return the output from the sums of products: bias, then rescale."""
         accumulator = products + self.bias.astype(np.int64)

@@ -38,21 +38,25 @@ class LinearOperation(Operation):
         self.register_buffer("codes", tensor(op.weights.codes, dtype_for(magnitude)))
         self.register_buffer("bias", tensor(op.bias))
         self.shift = nn.Parameter(torch.zeros(len(op.bias)), requires_grad=False)
-        self.step, most = _storage(op.bias)
+        self.folded = tensor(op.folded(x))
+        self.step, most = _storage(op.bias - op.folded(x))
         self.rescaler = None if op.rescale is None else Rescaler(op.rescale)
         self.gain = torch.full((1,), op.out.scale, dtype=torch.float64)
         if op.rescale is not None:
             total = op.rescale.pre_shift + op.rescale.shift
             self.gain = self.gain * tensor(op.rescale.multiplier) * 2.0**-total
-        limit = torch.tensor(_room(op.rescale) - magnitude).clamp(0, most)
-        self.limits = torch.minimum(-limit, self.bias), torch.maximum(limit, self.bias)
+        room = torch.tensor(_room(op.rescale) - magnitude).clamp(0, INT32_MAX)
+        stored = (self.bias - self.folded) / self.step
+        least = ((-room - self.folded) / self.step).ceil().clamp(min=-most)
+        limit = ((room - self.folded) / self.step).floor().clamp(max=most)
+        self.limits = torch.minimum(least, stored), torch.maximum(limit, stored)
 
     def biases(self) -> Tensor:
         """Return the biases in accumulator units, the trained shift included."""
         if not self.shift.requires_grad and not self.shift.any():
             return self.bias
-        wanted = (self.bias + self.shift.double() / self.gain) / self.step
-        return (nearest(wanted) * self.step).clamp(*self.limits)
+        wanted = (self.bias - self.folded + self.shift.double() / self.gain) / self.step
+        return nearest(wanted).clamp(*self.limits) * self.step + self.folded
 
     def finish(self, products: Tensor) -> Tensor:
         """Return the output from the sums of products, channels last."""
@@ -124,11 +128,11 @@ class Conv(LinearOperation):
         return total
 
 
-def _storage(bias: NDArray[np.int32]) -> tuple[int, int]:
-    """Return the step of biases that are stored in 16 bits, and the largest of them; else 1 and what int32 holds."""
-    bits = int(np.bitwise_or.reduce(np.abs(bias.astype(np.int64))))
+def _storage(bias: NDArray[np.int64]) -> tuple[int, int]:
+    """Return the step of biases that are stored in 16 bits, and the most steps; else 1 and what int32 holds."""
+    bits = int(np.bitwise_or.reduce(np.abs(bias)))
     step = min(bits & -bits, 2**16) or 1
-    return (step, 32767 * step) if bits < 2**15 * step else (1, INT32_MAX)
+    return (step, 32767) if bits < 2**15 * step else (1, INT32_MAX)
 
 
 def _room(rescale: Rescale | None) -> int:
