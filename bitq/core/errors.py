@@ -16,6 +16,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 340  # letters of a list of names in a message
+_CLOSEST = 8  # names in place of a longer one
+
 
 class BitqError(Exception):
     """Base of every error that bitq raises on purpose."""
@@ -56,7 +59,7 @@ class ToolError(DeployError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the closest known name, or a list of what is allowed.
+    """Return ``" Did you mean 'x'?"`` for the closest known name, or a list of what is allowed, the closest of many.
 
     Args:
         word: what the user wrote.
@@ -66,4 +69,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
         return f" Did you mean '{close[0]}'?"
-    return f" Allowed: {', '.join(names)}." if names else ""
+    allowed = ", ".join(names)
+    if len(allowed) > _LONGEST:
+        some = difflib.get_close_matches(word, names, n=_CLOSEST, cutoff=0.0)
+        allowed = f"{', '.join(some)} and {len(names) - len(some)} more"
+    return f" Allowed: {allowed}." if names else ""

@@ -70,6 +70,8 @@ def _reason(error: Exception) -> str:
     """Return in a few words why a file could not be read; torch's own words for an object in it are a page."""
     if found := re.search(r"GLOBAL (\S+)", str(error)):
         return f"it holds a {found.group(1)}, and objects may run code"
+    if "Weights only load failed" in str(error):
+        return "it is damaged, or nothing that torch.save wrote"
     return next(iter(str(error).splitlines()), type(error).__name__)[:200]
 
 

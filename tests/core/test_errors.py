@@ -25,3 +25,11 @@ def test_the_nearest_name_is_suggested_else_all_are_listed():
     assert nearest("bianry", ["binary", "ternary"]) == " Did you mean 'binary'?"
     assert nearest("xyz", ["b", "a"]) == " Allowed: a, b."
     assert nearest("xyz", []) == ""
+
+
+def test_of_many_names_the_closest_are_listed():
+    many = [f"quant.field_{number}" for number in range(60)] + ["colour"]
+    said = nearest("cxxr", many)
+    assert said.startswith(" Allowed: colour, ")
+    assert said.endswith(" and 53 more.")
+    assert len(said) < 200

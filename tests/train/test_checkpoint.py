@@ -78,8 +78,9 @@ class Trap:
 def test_damage_and_code_are_refused(tmp_path, name, capsys):
     path = tmp_path / name
     path.write_bytes(b"no weights at all")
-    with pytest.raises(ConfigError, match="cannot be read as weights"):
+    with pytest.raises(ConfigError, match="cannot be read as weights") as caught:
         load_weights(network(), path)
+    assert len(str(caught.value)) < 330
     torch.save({"0.weight": Trap()}, path)
     with pytest.raises(ConfigError, match="cannot be read as weights"):
         load_weights(network(), path)
