@@ -5,12 +5,13 @@ The difference between the two is what the model costs; start-up, vectors and th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bitq.device import elf
-from bitq.device.compiler import OPTIMIZE, SMALLEST, STRICT, target_compiler
+from bitq.device.compiler import OPTIMIZE, SMALLEST, STRICT, Compiler, target_compiler
 from bitq.device.config import TargetConfig
 from bitq.device.deployment import Deployment
 
@@ -67,6 +68,46 @@ def link(deployment: Deployment, target: TargetConfig, folder: Path, libraries: 
         ToolError: the compiler is missing, refuses the sources, hangs or leaves nonsense.
     """
     core = target.core
+    compiler, chosen, flags = _with(deployment, target, _FIRMWARE / "link.ld")
+    harness = [_FIRMWARE / ("start_riscv.c" if core.is_risc_v else "start.c"), _FIRMWARE / "main.c"]
+    sources = [source.resolve() for source in deployment.sources]
+    compiler.build(flags, [*harness, *sources, *libraries], folder / "firmware.elf")
+    compiler.build(flags, [*harness, _FIRMWARE / "empty.c"], folder / "empty.elf")
+    full, empty = elf.read(folder / "firmware.elf"), elf.read(folder / "empty.elf")
+    return Image(
+        elf=full,
+        compiler=compiler.name,
+        flags=" ".join([*chosen, "-nostdlib"]),
+        flash_bytes=full.flash_bytes - empty.flash_bytes,
+        static_ram_bytes=full.static_ram_bytes - empty.static_ram_bytes,
+    )
+
+
+def link_at(deployment: Deployment, target: TargetConfig, folder: Path, memories: Mapping[str, str]) -> elf.Elf:
+    """Build a model for an Arm core once more, the same but for where it lies, with an application for QEMU.
+
+    Args:
+        deployment: the model.
+        target: core, compiler and optimization.
+        folder: takes the image, ``qemu.elf``.
+        memories: origin and length of ``FLASH`` and ``RAM``, as a linker script says them.
+
+    Raises:
+        DeployError, ToolError: as `link`.
+    """
+    script = (_FIRMWARE / "link.ld").read_text(encoding="utf-8")
+    for name, memory in memories.items():
+        script = re.sub(rf"({name} \(\w+\)) : .*", rf"\1 : {memory}", script)
+    (folder / "qemu.ld").write_text(script)
+    compiler, _, flags = _with(deployment, target, folder / "qemu.ld")
+    harness = [_FIRMWARE / "start.c", _FIRMWARE / "main_qemu.c"]
+    compiler.build(flags, [*harness, *(source.resolve() for source in deployment.sources)], folder / "qemu.elf")
+    return elf.read(folder / "qemu.elf")
+
+
+def _with(deployment: Deployment, target: TargetConfig, script: Path) -> tuple[Compiler, list[str], list[str]]:
+    """Return the compiler, those of its flags that decide about instructions and sizes, and all of them."""
+    core = target.core
     compiler = target_compiler(target.compiler, core.gcc_program)
     optimize = SMALLEST[compiler.kind] if target.optimize == "size" else OPTIMIZE[target.optimize]
     chosen = [*(core.zig if compiler.kind == "zig" else core.gcc), *optimize]
@@ -82,17 +123,6 @@ def link(deployment: Deployment, target: TargetConfig, folder: Path, libraries: 
         "-Wl,-e,Reset_Handler",
         "-Wl,-n",
         "-T",
-        str(_FIRMWARE / "link.ld"),
+        str(script),
     ]
-    harness = [_FIRMWARE / ("start_riscv.c" if core.is_risc_v else "start.c"), _FIRMWARE / "main.c"]
-    sources = [source.resolve() for source in deployment.sources]
-    compiler.build(flags, [*harness, *sources, *libraries], folder / "firmware.elf")
-    compiler.build(flags, [*harness, _FIRMWARE / "empty.c"], folder / "empty.elf")
-    full, empty = elf.read(folder / "firmware.elf"), elf.read(folder / "empty.elf")
-    return Image(
-        elf=full,
-        compiler=compiler.name,
-        flags=" ".join([*chosen, "-nostdlib"]),
-        flash_bytes=full.flash_bytes - empty.flash_bytes,
-        static_ram_bytes=full.static_ram_bytes - empty.static_ram_bytes,
-    )
+    return compiler, chosen, flags

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitq.core.errors import DeployError
-from bitq.device import deployment, emulator, image, isa
+from bitq.device import deployment, emulator, image, isa, qemu
 from bitq.device.config import TargetConfig
 
 NOT_EXECUTED = "NOT EXECUTED: unicorn is not installed, pip install 'bitq[emulator]'"
-NO_MODEL = "NOT EXECUTED: built and its instructions checked, but unicorn has no model of this core"
+NO_MODEL = "NOT EXECUTED: built and its instructions checked, but no emulator that is installed runs this core"
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Measurement:
     Attributes:
         target: the core, as in ``cortex-m0plus``.
         compiler, flags: what the one measured binary was built with.
-        executed: where it ran (``unicorn``), or empty where no emulator was there.
+        executed: where it ran: ``unicorn``, else ``qemu`` where that is installed; empty where neither is.
         flash_bytes: .text + .rodata + .data minus the same image with an empty entry point.
         flash_image_bytes: .text + .rodata + .data of the linked image.
         ram_bytes: .data + .bss minus the same image with an empty entry point (so without the caller's input
-            and scores), plus the peak stack; None where it was not executed.
+            and scores), plus the peak stack; None where unicorn did not execute it.
         stack_bytes: peak stack of the entry point and all that it calls.
-        instructions: executed per inference, the mean over the samples.
+        instructions: executed per inference, the mean over the samples; of the first one in ``qemu``.
         cycles_estimate: what a manual says that these take, without wait states; None where it says nothing.
         samples_checked: samples executed and compared.
         mismatches: those where any score or the winner differed.
@@ -122,34 +122,37 @@ def verify(
             ran = emulator.execute(
                 built.elf, instructions, target.core, model, rows, Path(temporary), on_progress=on_progress
             )
+        elif qemu.runs(target.core):
+            ran = qemu.execute(model, target, rows, Path(temporary))
     wrong = 0
     if ran is not None:
         differs = (ran.scores != scores[:count]).any(axis=1) | (ran.winners != winners[:count])
         wrong = int(differs.sum())
+    stack_bytes = ran.stack_bytes if isinstance(ran, emulator.Execution) else None
     needed = {
         "flash_bytes": built.flash_bytes,
-        "ram_bytes": None if ran is None else built.static_ram_bytes + ran.stack_bytes,
-        "stack_bytes": None if ran is None else ran.stack_bytes,
+        "ram_bytes": None if stack_bytes is None else built.static_ram_bytes + stack_bytes,
+        "stack_bytes": stack_bytes,
         "instructions": None if ran is None else ran.instructions,
     }
     return Measurement(
         target=target.core.display,
         compiler=built.compiler,
         flags=built.flags,
-        executed="" if ran is None else "unicorn",
+        executed="" if ran is None else "unicorn" if isinstance(ran, emulator.Execution) else "qemu",
         flash_bytes=built.flash_bytes,
         flash_image_bytes=built.flash_image_bytes,
         ram_bytes=needed["ram_bytes"],
         stack_bytes=needed["stack_bytes"],
         instructions=needed["instructions"],
-        cycles_estimate=None if ran is None else ran.cycles,
+        cycles_estimate=ran.cycles if isinstance(ran, emulator.Execution) else None,
         samples_checked=0 if ran is None else count,
         mismatches=wrong,
-        over_budget=_over_budget(needed, target),
+        over_budget=_over_budget(needed, target, executed=ran is not None),
     )
 
 
-def _over_budget(needed: dict[str, int | None], target: TargetConfig) -> tuple[str, ...]:
+def _over_budget(needed: dict[str, int | None], target: TargetConfig, *, executed: bool) -> tuple[str, ...]:
     allowed = {
         "flash_bytes": target.flash_bytes,
         "ram_bytes": target.ram_bytes,
@@ -157,7 +160,7 @@ def _over_budget(needed: dict[str, int | None], target: TargetConfig) -> tuple[s
         "instructions": target.instructions,
     }
     return tuple(
-        f"{name} {value:,}, allowed {limit:,}"
+        f"{name} {'not measured' if value is None else f'{value:,}'}, allowed {limit:,}"
         for name, value in needed.items()
-        if value is not None and (limit := allowed[name]) is not None and value > limit
+        if (limit := allowed[name]) is not None and (executed if value is None else value > limit)
     )

@@ -6,6 +6,7 @@ import pytest
 
 from bitq import deploy
 from bitq.core.errors import DeployError
+from bitq.device import qemu
 from bitq.device.config import TargetConfig
 from bitq.device.verify import NOT_EXECUTED, verify
 
@@ -100,6 +101,7 @@ def test_sizes_count_the_model_and_nothing_else(tmp_path):
 def test_without_the_emulator_it_is_not_executed_and_not_passed(net, monkeypatch, capsys):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "unicorn" else real(name))
+    monkeypatch.setattr(qemu, "find_tool", lambda _: None)
     measured = verify(net[0], TargetConfig(flash_bytes=1), *net[1:])
     assert (measured.executed, measured.samples_checked, measured.passed) == ("", 0, False)
     assert (measured.ram_bytes, measured.stack_bytes, measured.instructions) == (None, None, None)
