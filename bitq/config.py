@@ -60,23 +60,24 @@ class VariantConfig:
         policy: parameter-name patterns to codebooks (bipolar, ternary, odd2, odd3, odd4, int8, float); the last
             match wins.
         training: ``method`` trains under the method of ``quant``; ``ptq`` rounds the float network of the same
-            seed after training; ``float`` trains without quantization; ``trees`` grows a kind of trees.
+            seed after training; ``float`` trains without quantization; ``trees`` grows a kind of trees; ``given``
+            takes the integers of a quantized ONNX file as they are.
         activation_bits: of the activations on the chip that are never negative, and of the input: 8, or 7, with which
             cores with the DSP extension add 1-bit layers up in fewer instructions.
         settings: values that this variant alone has, by the keys of the experiment (``quant.strength: 3.0``).
     """
 
     policy: dict[str, str] = field(default_factory=dict[str, str])
-    training: str = choice("method", ("method", "ptq", "float", "trees"))
+    training: str = choice("method", ("method", "ptq", "float", "trees", "given"))
     activation_bits: int = number(8, 7, 8, "bits")
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def check(self, path: str) -> None:
         """Refuse a low-bit variant without a policy and a float one with."""
-        if (self.training in ("float", "trees")) == bool(self.policy):
+        if (self.training in ("float", "trees", "given")) == bool(self.policy):
             raise ConfigError(
                 f"{path}: training '{self.training}' and policy {dict(self.policy)} contradict; "
-                "float and trees have no policy, ptq and method need one."
+                "float, trees and given have no policy, ptq and method need one."
             )
 
 
@@ -145,6 +146,8 @@ class ExperimentConfig:
             raise ConfigError("variants: name at least one, as in conf/config.yaml.")
         if isinstance(self.model, ForestConfig):
             self._check_trees()
+        elif any(variant.training == "given" for variant in self.variants.values()):
+            self._check_given()
         elif isinstance(self.train, TrainConfig) and self.train.epochs == 0:
             self._check_untrained(self.train)
         self._check_polish()
@@ -160,6 +163,13 @@ class ExperimentConfig:
     def _check_trees(self) -> None:
         if self.search is not None:
             raise ConfigError("search: trees have no bits per matrix to search; vary model.budget_bytes with -m.")
+
+    def _check_given(self) -> None:
+        if not isinstance(self.model, OnnxConfig) or len(self.variants) > 1 or self.search is not None:
+            raise ConfigError(
+                "variants: training=given takes a quantized ONNX file as it is, without other variants and without a "
+                "search; name the file, model=onnx model.path=FILE."
+            )
 
     def _check_polish(self) -> None:
         if not (isinstance(self.quant, MethodConfig) and isinstance(self.train, TrainConfig)):
@@ -250,10 +260,19 @@ def to_experiment(config: DictConfig) -> ExperimentConfig:
         # What conf/config.yaml and the experiments name are networks.
         kinds = result.model.learning(getattr(result.data, "task", "classification"))
         result.variants = {kind: VariantConfig(training="trees") for kind in kinds}
+    elif isinstance(result.model, OnnxConfig) and _is_quantized(result.model.path):
+        # Nothing is left to be trained, so once is enough.
+        result.variants, result.repeats = {"quantized": VariantConfig(training="given")}, 1
     else:
         result.variants = {str(name): _to_variant(str(name), config.variants[name]) for name in config.variants}
     validate(result)
     return result
+
+
+def _is_quantized(path: str) -> bool:
+    from bitq.lowering.imports.files import is_quantized  # the onnx package is loaded where a file is read only
+
+    return bool(path) and is_quantized(path)
 
 
 def _changed(config: Any, values: dict[str, Any], path: str) -> Any:

@@ -26,6 +26,7 @@ from bitq.data.dataset import Dataset, Split, to_chip
 from bitq.ir.graph import Graph
 from bitq.lowering.heads import in_units, reconstruction_error
 from bitq.lowering.lower import lower
+from bitq.lowering.onnx import given
 from bitq.nn.config import MODELS
 from bitq.quant.config import MethodConfig
 from bitq.quant.quantizer import QuantizedModel, Quantizer
@@ -84,6 +85,7 @@ class Trained:
         histograms: ``weight / scale`` per matrix just before rounding.
         evolution: counts of the weights over the largest codeword per matrix, ``(epochs, bins)``.
         metric: name of the metric.
+        given: the quantized file whose integers it is, as they are; empty where they are bitq's.
     """
 
     variant: str
@@ -98,6 +100,7 @@ class Trained:
     histograms: dict[str, NDArray[np.float32]]
     evolution: dict[str, NDArray[np.int64]]
     metric: str
+    given: str = ""
 
 
 def run_job(data: Dataset, job: Job) -> Trained:
@@ -117,8 +120,8 @@ def run_job(data: Dataset, job: Job) -> Trained:
     torch.set_num_threads(1)
     job = replace(job, config=job.config.of(job.variant))
     variant = job.config.variants[job.variant]
-    fitted = _after_training(data, job, variant) if variant.training == "ptq" else _trained(data, job, variant)
-    return _evaluated(data, job, variant, fitted)
+    make = {"ptq": _after_training, "given": _given}.get(variant.training, _trained)
+    return _evaluated(data, job, variant, make(data, job, variant))
 
 
 def run_repeats(data: Dataset, jobs: Sequence[Job], known: Collection[int] = ()) -> Iterator[Trained]:
@@ -188,6 +191,7 @@ def _evaluated(data: Dataset, job: Job, variant: VariantConfig, fitted: Fitted) 
         fitted.histograms,
         fitted.evolution,
         data.metric,
+        job.config.model.path if variant.training == "given" else "",
     )
 
 
@@ -278,6 +282,13 @@ def _after_training(data: Dataset, job: Job, variant: VariantConfig) -> Fitted:
     histograms, quantized = quantizer.normalized(), quantizer.finish()
     after = answers(quantized.model, data.test.x, data) if job.on_test else None
     return replace(twin, quantized=quantized, histograms=histograms, after=after)
+
+
+def _given(data: Dataset, job: Job, variant: VariantConfig) -> Fitted:
+    """Take the integers of a file as they are."""
+    quantized = given(job.config.model, data.input.shape, data.outputs)
+    before = answers(quantized.model, data.test.x, data) if job.on_test else None
+    return Fitted(quantized, [], before, {}, before)
 
 
 def _float_twin(data: Dataset, job: Job) -> Fitted:

@@ -8,8 +8,9 @@ from bitq.core.metrics import ERRORS
 from bitq.data.dataset import Dataset
 from bitq.experiment import FEW, build_model, lowered
 from bitq.ir.stream import stream_of
+from bitq.lowering.onnx import given as take
 from bitq.quant.policy import matrix_names, resolve
-from bitq.quant.quantizer import Quantizer
+from bitq.quant.quantizer import QuantizedModel, Quantizer
 from bitq.train.rehearse import check_scores
 from bitq.trees.config import ForestConfig
 
@@ -32,9 +33,13 @@ def check_variants(config: ExperimentConfig, data: Dataset) -> None:
     if data.task != "classification" and config.quant.polish != "none":
         raise ConfigError(f"quant.polish: polishes classifiers; set none for data.task={data.task}.")
     for name, variant in config.variants.items():
-        model = build_model(config.of(name), data, config.seed)
+        given = take(config.model, data.input.shape, data.outputs) if variant.training == "given" else None
+        model = build_model(config.of(name), data, config.seed) if given is None else given.model
         check_scores(model, data)
         if variant.training == "float":
+            continue
+        if given is not None:
+            _check_chip(config, data, given, name)
             continue
         try:
             chosen = resolve(variant.policy, model)
@@ -46,13 +51,17 @@ def check_variants(config: ExperimentConfig, data: Dataset) -> None:
                 f"variants.{name}.policy leaves {', '.join(missing)} in float; the chip computes in integers. "
                 "Give every matrix a codebook, for example '*': int8 first."
             )
-        try:
-            untrained = Quantizer(model, variant.policy, named_method("ptq")).finish()
-            graph = lowered(data, untrained, name, FEW, activation_bits=variant.activation_bits)
-        except DeployError as error:
-            raise ConfigError(f"model {config.model.name}: {error}") from error
-        try:
-            if config.target.hop is not None:
-                stream_of(graph, config.target.hop)
-        except DeployError as error:
-            raise ConfigError(f"target.hop: {error}") from error
+        _check_chip(config, data, Quantizer(model, variant.policy, named_method("ptq")).finish(), name)
+
+
+def _check_chip(config: ExperimentConfig, data: Dataset, quantized: QuantizedModel, name: str) -> None:
+    """Refuse a network that cannot become integers, or not as a stream where one is asked for."""
+    try:
+        graph = lowered(data, quantized, name, FEW, activation_bits=config.variants[name].activation_bits)
+    except DeployError as error:
+        raise ConfigError(f"model {config.model.name}: {error}") from error
+    try:
+        if config.target.hop is not None:
+            stream_of(graph, config.target.hop)
+    except DeployError as error:
+        raise ConfigError(f"target.hop: {error}") from error

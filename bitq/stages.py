@@ -15,6 +15,7 @@ from bitq.core.processes import run_jobs
 from bitq.data.dataset import Dataset
 from bitq.deliver import Delivered, Delivery, run_delivery
 from bitq.experiment import Job, Trained, needs_float_twin, run_job
+from bitq.nn.config import OnnxConfig
 from bitq.track.progress import ProgressBars
 from bitq.track.result import Kind, Metric, TargetResult, VariantResult
 from bitq.track.table import say
@@ -38,6 +39,9 @@ def announce(config: ExperimentConfig, data: Dataset) -> None:
     what = f"{', '.join(config.variants)} with {_several(config.repeats, 'seed')}"
     if isinstance(config.model, ForestConfig):
         say(f"{what}, {config.model.budget_bytes:,} bytes at most.")
+        return
+    if isinstance(config.model, OnnxConfig) and any(v.training == "given" for v in config.variants.values()):
+        say(f"{config.model.path} is quantized already: its integers are taken as they are, and nothing is trained.")
         return
     trainings = sum(variant.training != "ptq" for variant in config.variants.values()) * config.repeats
     say(f"{what}: {_several(trainings, 'training')} of {_several(config.train.epochs, 'epoch')}.")
@@ -139,6 +143,7 @@ def _variant(
         metric_before_rounding=Metric.over(data.metric, [_known(t.before) for t in trained]),
         convergence=_convergence(trained),
         metric_validation=Metric.over(data.metric, [t.validation for t in trained]),
+        given=trained[0].given,
     )
     if made is not None:
         m = made.measurement

@@ -135,37 +135,37 @@ def _refuse_strangers(node: fx.Node, traced: fx.GraphModule) -> None:
         raise DeployError(f"layer '{node.target}' ({type(module).__name__}) cannot be lowered. {instead}")
 
 
-def reads_channels_last(model: nn.Module) -> bool:
-    """Whether a network reads its input as ``(batch, time, channels)`` or ``(batch, height, width, channels)``."""
+def reads_channels_last(model: nn.Module, rank: int = 3) -> bool:
+    """Whether a network reads its input as ``(batch, time, channels)`` or ``(batch, height, width, channels)``.
+
+    Args:
+        model: any module of one input.
+        rank: dimensions of its input, the batch included.
+    """
     traced = trace(model)
-    return all(_is_turned(node, traced) for node in traced.graph.nodes if node.op == "placeholder")
+    return all(_is_turned(node, traced, rank) for node in traced.graph.nodes if node.op == "placeholder")
 
 
-def _is_turned(node: fx.Node, traced: fx.GraphModule) -> bool:
+def _is_turned(node: fx.Node, traced: fx.GraphModule, rank: int) -> bool:
     """Whether all that read a value move its last axis to the place of the channels, roundings and flips aside."""
-    if any(user.op != "call_module" for user in node.users):
-        return False
-    modules = {user: traced.get_submodule(str(user.target)) for user in node.users}
-    return all(
-        _is_turned(user, traced) if isinstance(module, Quantize) or _moves(module, 0, 1, 2) else _turns(module)
-        for user, module in modules.items()
-    )
+    sizes = (2, 3, 5, 7)[:rank]
+    for user in node.users:
+        module = traced.get_submodule(str(user.target)) if user.op == "call_module" else None
+        moved = _moved(module, sizes)
+        aside = isinstance(module, Quantize) or moved == sizes
+        if not (_is_turned(user, traced, rank) if aside else moved == (2, sizes[-1], *sizes[1:-1])):
+            return False
+    return rank in (3, 4)
 
 
-def _turns(module: nn.Module) -> bool:
-    if isinstance(module, Turn):
-        return isinstance(module.inner, nn.Identity)
-    return _moves(module, 0, 2, 1) or _moves(module, 0, 3, 1, 2)
-
-
-def _moves(module: nn.Module, *order: int) -> bool:
-    """Whether a module does nothing but to order the axes of so many dimensions like this, or within them."""
-    sizes = (2, 3, 5, 7)[: len(order)]
+def _moved(module: nn.Module | None, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the sizes of what a module gives that does nothing but move elements."""
+    if not (isinstance(module, Rearranged) or (isinstance(module, Turn) and isinstance(module.inner, nn.Identity))):
+        return ()
     try:
-        moved = module(torch.empty(sizes)) if isinstance(module, Rearranged) else torch.empty(0)
+        return tuple(module(torch.empty(sizes)).shape)
     except (RuntimeError, IndexError, TypeError):  # it is for another number of dimensions
-        return False
-    return tuple(moved.shape) == tuple(sizes[axis] for axis in order)
+        return ()
 
 
 def _input(source: TensorType, spec: InputSpec, halving: Builder | None) -> Value | Lazy:

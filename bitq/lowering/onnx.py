@@ -6,18 +6,19 @@ types that are narrower or unsigned, are widened to INT8 on the way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import fx, nn
 
 from bitq.core.errors import ConfigError, DeployError
 from bitq.data.dataset import InputSpec
 from bitq.ir.types import INT8, UINT8
 from bitq.lowering.imports.call import Call
+from bitq.lowering.imports.files import load
 from bitq.lowering.imports.folding import array, fold, package
 from bitq.lowering.imports.importer import Importer
 from bitq.lowering.imports.integers import INTEGERS
@@ -29,7 +30,6 @@ from bitq.quant.quantizer import QuantizedModel
 
 DOMAINS = ("", "ai.onnx", "qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general", "com.microsoft")
 _INPUTS = {"float32": None, "float64": None, "float16": None, "int8": INT8, "uint8": UINT8}
-MAX_BYTES = 2**28
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +37,13 @@ class Imported:
     """An ONNX file as a torch module.
 
     Attributes:
-        model: takes ``(n, *shape)``, channels first as in ONNX.
+        model: takes ``(n, *shape)``, in the order of the file but for the batch, which is first.
         weights: codes by parameter name, where the file is quantized.
         shape: of the input, without the batch.
         input: integer encoding of the input, where the file gives one.
     """
 
-    model: nn.Module
+    model: fx.GraphModule
     weights: dict[str, QuantizedWeight]
     shape: tuple[int, ...]
     input: InputSpec | None
@@ -66,16 +66,7 @@ def from_onnx(path: str | Path) -> Imported:
         ConfigError: the file is missing or damaged, or the onnx package is.
         DeployError: a node is not covered.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise ConfigError(f"{path}: there is no such file; name an ONNX model.")
-    onnx = package()
-    if path.stat().st_size > MAX_BYTES:
-        raise ConfigError(f"{path}: {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read.")
-    try:
-        proto = onnx.load(str(path), load_external_data=False)
-    except Exception as error:
-        raise ConfigError(f"{path} cannot be read as an ONNX model ({str(error).splitlines()[0][:200]}).") from error
+    proto = load(path)
     try:
         return imported(proto)
     except DeployError as error:
@@ -122,24 +113,53 @@ def imported(proto: Any) -> Imported:
     return Imported(into.finish([value.name for value in graph.output]), into.weights, shape, into.spec)
 
 
-def build(config: Any, shape: tuple[int, ...], classes: int) -> nn.Module:
+def build(config: Any, shape: tuple[int, ...], outputs: int) -> nn.Module:
     """Return the float network of a file, for an experiment; its weights are where training begins.
 
     Raises:
         ConfigError: it is quantized already, or does not fit the data.
     """
+    found = _fitting(config, shape, outputs)
+    if found.weights:
+        raise ConfigError(f"model.path: {config.path} is quantized already; leave its variants to it.")
+    return found.model
+
+
+def given(config: Any, shape: tuple[int, ...], outputs: int) -> QuantizedModel:
+    """Return the quantized network of a file, for an experiment that takes it as it is.
+
+    Raises:
+        ConfigError: it is no quantized one, or does not fit the data.
+    """
+    found = _fitting(config, shape, outputs)
+    if not found.weights:
+        raise ConfigError(f"model.path: {config.path} is not quantized; train it, or round it with training=ptq.")
+    return found.quantized
+
+
+def _fitting(config: Any, shape: tuple[int, ...], outputs: int) -> Imported:
+    """Return the network of a file, its input in the order of the data."""
     if not config.path:
         raise ConfigError("model.path: name the .onnx file, as in model.path=network.onnx.")
     found = from_onnx(config.path)
-    if found.weights:
-        raise ConfigError(f"model.path: {config.path} is quantized already; lower it with bitq.from_onnx, as it is.")
-    outputs = found.model(torch.zeros(1, *found.shape)).shape[1:]
-    if (found.shape, tuple(outputs)) != (shape, (classes,)):
+    if found.shape != shape and found.shape == (*shape[1:], shape[0]):
+        _turn_input(found.model)
+        found = replace(found, shape=shape)
+    given = tuple(found.model(torch.zeros(1, *found.shape)).shape[1:])
+    if (found.shape, given) != (shape, (outputs,)):
         raise ConfigError(
-            f"model.path: {config.path} turns {found.shape} into {tuple(outputs)}; the data need {shape} and "
-            f"({classes},)."
+            f"model.path: {config.path} turns {found.shape} into {given}; the data need {shape} and ({outputs},)."
         )
-    return found.model
+    return found
+
+
+def _turn_input(model: fx.GraphModule) -> None:
+    """Let a network that reads its channels last read them first; lowering takes both permutations away."""
+    x = next(node for node in model.graph.nodes if node.op == "placeholder")
+    with model.graph.inserting_after(x):
+        turned = model.graph.call_function(torch.movedim, (x, 1, -1))
+    x.replace_all_uses_with(turned, lambda user: user is not turned)
+    model.recompile()
 
 
 def _value(call: Call, node: Any) -> Const | Flow | tuple[Const | Flow, ...]:

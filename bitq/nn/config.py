@@ -89,7 +89,7 @@ class GestureConfig:
 
 @dataclass
 class OnnxConfig:
-    """The float network of an ONNX file, whose weights are where every training begins.
+    """The network of an ONNX file: a float one is where every training begins, a quantized one is taken as it is.
 
     Attributes:
         path: the file; a relative path starts at the working folder.

@@ -67,7 +67,10 @@ class TargetResult:
 
 @dataclass
 class VariantResult:
-    """One variant (float, int8, binary, …) over all seeds, and its firmware."""
+    """One variant (float, int8, binary, …) over all seeds, and its firmware.
+
+    ``given`` is the quantized file whose integers were taken as they are; empty where bitq trained or rounded them.
+    """
 
     kind: Kind
     bits: dict[str, int]
@@ -81,6 +84,7 @@ class VariantResult:
     host_mismatches: int = 0
     targets: dict[str, TargetResult] = field(default_factory=dict[str, TargetResult])
     metric_validation: Metric | None = None
+    given: str = ""
 
     @property
     def exact(self) -> bool | None:

@@ -16,7 +16,7 @@ from bitq.core.errors import ConfigError  # noqa: E402
 from bitq.experiment import to_chip  # noqa: E402
 from bitq.ir.ops import Conv, Dense, Reshape, View  # noqa: E402
 from bitq.ir.reference import evaluate  # noqa: E402
-from bitq.lowering.onnx import build, imported  # noqa: E402
+from bitq.lowering.onnx import build, given, imported  # noqa: E402
 from tests.lowering.onnx_files import Net, exported, float_network, qonnx_network  # noqa: E402
 
 RNG = np.random.default_rng(0)
@@ -71,10 +71,21 @@ def test_an_experiment_takes_a_float_file_and_refuses_what_does_not_fit(tmp_path
     assert isinstance(build(config, (2, 12), 3), torch.nn.Module)
     with pytest.raises(ConfigError, match=r"turns \(2, 12\) into \(3,\); the data need \(2, 12\) and \(4,\)"):
         build(config, (2, 12), 4)
+    with pytest.raises(ConfigError, match="is not quantized; train it, or round it"):
+        given(config, (2, 12), 3)
     net = qonnx_network()
     onnx.save(net.model(net.last), tmp_path / "net.onnx")
     with pytest.raises(ConfigError, match="is quantized already"):
         build(config, (12,), 3)
+    assert len(given(config, (12,), 3).weights) == 3
+    net = keras_network()
+    onnx.save(net.model(net.last, version=13), tmp_path / "net.onnx")
+    model = build(config, (3, 9, 12), 5)
+    (wanted,) = ReferenceEvaluator(str(tmp_path / "net.onnx")).run(None, {"x": np.ones((1, 9, 12, 3), np.float32)})
+    assert np.allclose(model(torch.ones(1, 3, 9, 12)).detach(), wanted, atol=1e-5)
+    x = torch.randn(50, 3, 9, 12)
+    graph = bitq.lower(bitq.post_training(model, {"*": "int8"}), x)
+    assert not any(isinstance(op, View | Reshape) for op in graph.ops[:4])
     with pytest.raises(ConfigError, match=r"model\.path: name the \.onnx file"):
         build(compose(["model=onnx"]).model, (12,), 3)
 

@@ -9,11 +9,14 @@ import torch
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
+from onnx.reference.op_run import OpRun  # noqa: E402
 
 import bitq  # noqa: E402
 from bitq.experiment import to_chip  # noqa: E402
 from bitq.ir.ops import Conv, Dense, Requantize  # noqa: E402
 from bitq.ir.reference import evaluate  # noqa: E402
+from bitq.lowering.imports.files import QUANTIZED  # noqa: E402
+from bitq.lowering.imports.integers import INTEGERS  # noqa: E402
 from bitq.lowering.imports.values import Const as Held  # noqa: E402
 from bitq.lowering.imports.values import parts  # noqa: E402
 from bitq.lowering.onnx import imported  # noqa: E402
@@ -112,3 +115,83 @@ def test_integer_layers_whose_sums_are_scaled_by_hand():
     (wanted,) = ReferenceEvaluator(model).run(None, {"x": x})
     real = evaluate(graph, rows).scores * graph.types()[graph.outputs[0]].scale
     assert np.abs(real - wanted).max() < np.abs(wanted).max() / 1000
+
+
+def microsoft(name: str, compute):
+    """Return ONNX Runtime's operator of integers as the reference evaluator takes one."""
+
+    def run(self, *given, **attributes):
+        head, rest = (given[:2], given[2:]) if name == "QLinearConcat" else ((), given)
+        count = {"QLinearAdd": 2, "QLinearMul": 2, "QLinearConcat": len(rest) // 3}.get(name, 1)
+        real = [(rest[i].astype(float) - rest[i + 2]) * rest[i + 1] for i in range(0, 3 * count, 3)]
+        scale, zero = head or rest[3 * count : 3 * count + 2]
+        bounds = np.iinfo(zero.dtype)
+        steps = np.rint(compute(*real, **attributes) / scale) + zero
+        return (np.clip(steps, bounds.min, bounds.max).astype(zero.dtype),)
+
+    return type(name, (OpRun,), {"op_domain": "com.microsoft", "_run": run})
+
+
+MICROSOFT = [
+    microsoft("QLinearAdd", lambda a, b: a + b),
+    microsoft("QLinearMul", lambda a, b: a * b),
+    microsoft("QLinearConcat", lambda *x, axis: np.concatenate(x, axis)),
+    microsoft("QLinearLeakyRelu", lambda x, alpha: np.where(x < 0, alpha * x, x)),
+    microsoft("QLinearSigmoid", lambda x: 1 / (1 + np.exp(-x))),
+    microsoft("QLinearGlobalAveragePool", lambda x, channels_last: x.mean((2, 3), keepdims=True)),
+    microsoft("QLinearAveragePool", lambda x, **_: x.reshape(*x.shape[:2], 2, 2, 2, 2).mean((3, 5))),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes"),
+    [
+        ("QLinearAdd", {}),
+        ("QLinearMul", {}),
+        ("QLinearConcat", {"axis": 1}),
+        ("QLinearLeakyRelu", {"alpha": 0.2}),
+        ("QLinearSigmoid", {}),
+        ("QLinearGlobalAveragePool", {"channels_last": 0}),
+        ("QLinearAveragePool", {"kernel_shape": [2, 2], "strides": [2, 2]}),
+    ],
+)
+def test_the_operators_of_onnx_runtime_are_within_a_step(kind, attributes):
+    net = Net(3, 4, 4)
+    scales = {name: (net.const(f"{name}s", s), net.const(f"{name}z", z, np.uint8)) for name, s, z in
+              (("x", 0.02, 120), ("h", 0.03, 100), ("y", 0.05, 130))}  # fmt: skip
+    x = net.add("QuantizeLinear", "x", *scales["x"])
+    h = net.add("QuantizeLinear", net.add("Relu", net.add("DequantizeLinear", x, *scales["x"])), *scales["h"])
+    given = (x, *scales["x"], h, *scales["h"])
+    one = kind not in ("QLinearAdd", "QLinearMul", "QLinearConcat")
+    inputs = (*scales["y"], *given) if kind == "QLinearConcat" else (*(given[:3] if one else given), *scales["y"])
+    model = net.model(net.add(kind, *inputs, domain="com.microsoft", **attributes), TensorProto.UINT8)
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    rows = RNG.normal(0, 1.2, (100, 3, 4, 4)).astype(np.float32)
+    (wanted,) = ReferenceEvaluator(model, new_ops=MICROSOFT).run(None, {"x": rows})
+    found = imported(model)
+    graph = bitq.lower(found.quantized, torch.from_numpy(rows), found.input, classify=False)
+    integers = np.clip(np.rint(rows / 0.02) + found.input.zero_point, -128, 127).astype(np.int8)
+    scores = evaluate(graph, to_chip(integers)).scores
+    steps = np.abs(scores + 130 - to_chip(wanted.astype(int)).reshape(scores.shape))
+    assert steps.max() <= 1
+    assert np.ptp(wanted) > 15
+
+
+@pytest.mark.parametrize("turned", [0, 1])
+def test_the_dense_layer_of_onnx_runtime(turned):
+    net = Net(6)
+    x = net.add("QuantizeLinear", "x", net.const("xs", 0.02), net.const("xz", 3, np.int8))
+    codes, bias = RNG.integers(-127, 128, (6, 4)).astype(np.int8), RNG.integers(-900, 900, 4)
+    held = [net.const("w", codes.T if turned else codes, np.int8), net.const("ws", 0.01), net.const("wz", 0, np.int8)]
+    args = ("xs", "xz", *held, net.const("b", bias, np.int32), net.const("ys", 0.05), net.const("yz", -4, np.int8))
+    model = net.model(net.add("QGemm", x, *args, domain="com.microsoft", transB=turned), TensorProto.INT8)
+    found = imported(model)
+    rows = RNG.integers(-128, 128, (200, 6)).astype(np.int8)
+    real = (torch.from_numpy(rows).float() - 3) * 0.02
+    graph = bitq.lower(found.quantized, real, found.input, classify=False)
+    exact = ((rows.astype(int) - 3) @ codes + bias) * 0.02 * 0.01 / 0.05
+    assert np.abs(evaluate(graph, rows).scores - np.clip(np.rint(exact), -124, 131)).max() <= 1
+
+
+def test_a_file_is_known_to_be_quantized_by_any_operator_on_integers():
+    assert set(INTEGERS) == QUANTIZED

@@ -21,9 +21,9 @@ from torch.func import functional_call
 
 from bitq.core.errors import DeployError
 from bitq.data.dataset import InputSpec
-from bitq.ir.types import UINT8, DType
+from bitq.ir.types import INT8, DType
 from bitq.lowering.imports.folding import MOST
-from bitq.lowering.imports.roundings import Quantize
+from bitq.lowering.imports.roundings import Quantize, signed
 from bitq.lowering.imports.values import Const, Flow, Order, same
 from bitq.quant.codebook import CODEBOOKS, Codebook
 from bitq.quant.matrix import QuantizedWeight
@@ -171,9 +171,12 @@ class Importer:
         if isinstance(value, Const):
             value = self.flow(name)
         if value.node is self._input and self.spec is None:
-            self.spec = InputSpec(tuple(value.seen.held.shape[1:]), scale, zero - 128 * (self._integers is UINT8))
-            # From now on the input is the real value of the file's integers.
-            self.tensors[name] = value = replace(value, factor=1 / scale, zero=zero, integers=True)
+            kind = self._integers or INT8
+            rounding = signed(Quantize(scale, zero, kind, kind.low, kind.high))
+            self.spec = InputSpec(tuple(value.seen.held.shape[1:]), scale, rounding.zero_point)
+            # From now on the input is a real value, rounded to what the file's integers can say.
+            made = self.call("rounded", rounding, Flow(value.node, value.seen.held))
+            self.tensors[name] = value = replace(value, node=made.node, factor=1 / scale, zero=zero, integers=True)
         if not same(value.factor * scale, 1.0) or value.zero != zero:
             raise DeployError(
                 f"'{name}' is made with scale {1 / value.factor:g} and zero point {value.zero:g}, but read with "

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from bitq.ir.types import INT8, UINT8
-from bitq.lowering.imports.call import Call
-from bitq.lowering.imports.layers import Handler, convolution, dense, transposed
+from bitq.lowering.imports.call import Call, Handler
+from bitq.lowering.imports.layers import convolution, dense, transposed
+from bitq.lowering.imports.pools import averaged
 from bitq.lowering.imports.roundings import Quantize, signed
 from bitq.lowering.imports.values import Const, Flow
 
@@ -59,21 +62,54 @@ def rounding(call: Call, x: Flow, module: Quantize) -> Flow:
 def qlinear_conv(call: Call) -> Flow:
     """A convolution from integers to integers."""
     x, weight, bias = _operands(call)
-    y = convolution(call, x, weight, bias)
-    return requantized(call, y, call.number(6), _zero(call, 7), _kind(call, 7))
+    return _rounded(call, convolution(call, x, weight, bias), 6)
 
 
 def qlinear_matmul(call: Call) -> Flow:
     """A dense layer from integers to integers."""
     x, weight, _ = _operands(call)
-    y = dense(call, x, transposed(weight), None)
-    return requantized(call, y, call.number(6), _zero(call, 7), _kind(call, 7))
+    return _rounded(call, dense(call, x, transposed(weight), None), 6)
 
 
-def qlinear_add(call: Call) -> Flow:
-    """A sum of integers of two scales, as ONNX Runtime has it."""
-    a, b = (call.into.dequantized(call.inputs[i], call.number(i + 1), _zero(call, i + 2)) for i in (0, 3))
-    return requantized(call, call.into.apply(torch.add, a, b), call.number(6), _zero(call, 7), _kind(call, 7))
+def qgemm(call: Call) -> Flow:
+    """ONNX Runtime's dense layer; its result is real where it names no scale."""
+    call.require(not call.attribute("transA", 0), "transA=1 is not covered")
+    turned = bool(call.attribute("transB", 0))
+    x, weight = _real(call, 0), _weight(call, call.array(3), call.array(4), call.array(5), axis=0 if turned else -1)
+    steps = call.number(1) * call.array(4).astype(np.float64).reshape(-1)
+    bias = call.array(6).astype(np.float64).reshape(-1) * steps if call.has(6) else None
+    factor = float(call.attribute("alpha", 1.0))
+    call.require(factor == 1, f"alpha={factor:g}; 1 is covered")
+    y = dense(call, x, weight if turned else transposed(weight), bias)
+    return _rounded(call, y, 7) if call.has(7) else y
+
+
+def qlinear(join: Callable[..., torch.Tensor]) -> Handler:
+    """Return the handler of ONNX Runtime's sum or product of integers of two scales."""
+    return lambda call: _rounded(call, call.into.apply(join, _real(call, 0), _real(call, 3)), 6)
+
+
+def qlinear_curve(build: Callable[[Call], nn.Module]) -> Handler:
+    """Return the handler of ONNX Runtime's operator on each integer by itself."""
+    return lambda call: _rounded(call, call.into.call(f"{call.name}_real", build(call), _real(call, 0)), 3)
+
+
+def qlinear_pool(call: Call) -> Flow:
+    """ONNX Runtime's average of integers, in windows or over all places."""
+    call.require(not call.attribute("channels_last", 0), "channels_last=1 is not covered")
+    x = _real(call, 0)
+    if call.kind == "QLinearAveragePool":
+        return _rounded(call, averaged(call, x), 3)
+    kind = nn.AdaptiveAvgPool1d if x.example.dim() == 3 else nn.AdaptiveAvgPool2d
+    return _rounded(call, call.into.call(f"{call.name}_real", kind(1), x), 3)
+
+
+def qlinear_concat(call: Call) -> Flow:
+    """ONNX Runtime's integers of several scales side by side."""
+    values = [_real(call, place) for place in range(2, len(call.inputs), 3)]
+    axis = call.attribute("axis", 1) % values[0].example.dim()
+    call.require(axis != 0, "it joins along the batch")
+    return _rounded(call, call.into.apply(torch.cat, values, axis), 0)
 
 
 def conv_integer(call: Call) -> Flow:
@@ -118,11 +154,21 @@ def bipolar_quant(call: Call) -> Const:
     return _coded(np.where(call.array(0) >= 0, 1, -1), scale)
 
 
+def _real(call: Call, place: int) -> Flow:
+    """Return integers, whose scale and zero point are the next inputs, as real numbers."""
+    name, scale = call.inputs[place], call.number(place + 1)
+    return call.into.settled(call.into.dequantized(name, scale, _zero(call, place + 2)))
+
+
+def _rounded(call: Call, y: Flow, place: int) -> Flow:
+    """Round a result to integers, whose scale and zero point are inputs."""
+    return requantized(call, y, call.number(place), _zero(call, place + 1), _kind(call, place + 1))
+
+
 def _operands(call: Call) -> tuple[Flow, Const, NDArray[Any] | None]:
     """Return input, weight and real bias of a QLinearConv or QLinearMatMul."""
     call.require(isinstance(call.tensor(3), Const), "its second factor depends on the input; a constant is covered")
-    x_scale = call.number(1)
-    x = call.into.dequantized(call.inputs[0], x_scale, _zero(call, 2))
+    x, x_scale = _real(call, 0), call.number(1)
     channels = call.kind == "QLinearConv"
     weight = _weight(call, call.array(3), call.array(4), call.array(5), axis=0 if channels else -1)
     if not (channels and call.has(8)):
@@ -134,7 +180,7 @@ def _sums(call: Call) -> tuple[Flow, Const, float]:
     """Return input, weight in whole steps, and how many sums' steps one of the real result is."""
     call.require(isinstance(call.tensor(1), Const), "its second factor depends on the input; a constant is covered")
     scale = 1 / call.into.flow(call.inputs[0]).factor  # 1 for the input itself, which has no scale
-    x = call.into.dequantized(call.inputs[0], scale, _zero(call, 2))
+    x = call.into.settled(call.into.dequantized(call.inputs[0], scale, _zero(call, 2)))
     zero = call.array(3) if call.has(3) else None
     weight = _weight(call, call.array(1), np.ones(1), zero, axis=0 if call.kind == "ConvInteger" else -1)
     return x, weight, 1 / scale
@@ -182,9 +228,16 @@ INTEGERS: dict[str, Handler] = {
     "ConvInteger": conv_integer,
     "DequantizeLinear": dequantize_linear,
     "MatMulInteger": matmul_integer,
-    "QLinearAdd": qlinear_add,
+    "QGemm": qgemm,
+    "QLinearAdd": qlinear(torch.add),
+    "QLinearAveragePool": qlinear_pool,
+    "QLinearConcat": qlinear_concat,
     "QLinearConv": qlinear_conv,
+    "QLinearGlobalAveragePool": qlinear_pool,
+    "QLinearLeakyRelu": qlinear_curve(lambda call: nn.LeakyReLU(float(call.attribute("alpha", 0.01)))),
     "QLinearMatMul": qlinear_matmul,
+    "QLinearMul": qlinear(torch.mul),
+    "QLinearSigmoid": qlinear_curve(lambda call: nn.Sigmoid()),
     "Quant": quant,
     "QuantizeLinear": quantize_linear,
 }

@@ -17,7 +17,7 @@ from bitq.lowering.standins import PaddedMax
 def max_pool(call: Call) -> Flow:
     """Max pooling."""
     call.require(not call.attribute("storage_order", 0), "storage_order=1 is not covered")
-    kernel, stride, before, after = _window(call)
+    kernel, stride, before, after = _window(call, call.real(0))
     dilation = tuple(call.integers("dilations") or [1] * len(kernel))
     if before != after or any(2 * side > size for side, size in zip(before, kernel, strict=True)):
         plain = set(dilation) == {1} and not call.attribute("ceil_mode", 0)
@@ -30,8 +30,13 @@ def max_pool(call: Call) -> Flow:
 
 def average_pool(call: Call) -> Flow:
     """Average pooling."""
-    kernel, stride, before, after = _window(call)
-    x, included = call.real(0), bool(call.attribute("count_include_pad", 0)) or not any(before + after)
+    return averaged(call, call.real(0))
+
+
+def averaged(call: Call, x: Flow) -> Flow:
+    """Add average pooling with the geometry of a node."""
+    kernel, stride, before, after = _window(call, x)
+    included = bool(call.attribute("count_include_pad", 0)) or not any(before + after)
     call.require(set(call.integers("dilations") or [1]) == {1}, "dilations are not covered")
     call.require(not call.attribute("ceil_mode", 0), "ceil_mode=1 is not covered")
     if included and any(before + after):
@@ -70,12 +75,12 @@ def reduced(function: Callable[..., Tensor]) -> Handler:
     return handle
 
 
-def _window(call: Call) -> tuple[tuple[int, ...], tuple[int, ...], list[int], list[int]]:
+def _window(call: Call, x: Flow) -> tuple[tuple[int, ...], tuple[int, ...], list[int], list[int]]:
     """Return kernel, stride, and the padding before and after each dimension."""
     kernel = tuple(call.integers("kernel_shape") or [])
     call.require(len(kernel) in (1, 2), f"it is over {len(kernel)} dimensions; 1 and 2 are covered")
     stride = tuple(call.integers("strides") or [1] * len(kernel))
-    return kernel, stride, *pads(call, list(call.real(0).example.shape[2:]), list(kernel), stride)
+    return kernel, stride, *pads(call, list(x.example.shape[2:]), list(kernel), stride)
 
 
 POOLS: dict[str, Handler] = {
