@@ -258,7 +258,7 @@ def to_experiment(config: DictConfig) -> ExperimentConfig:
     assert isinstance(result, ExperimentConfig)
     if isinstance(result.model, ForestConfig):
         # What conf/config.yaml and the experiments name are networks.
-        kinds = result.model.learning(getattr(result.data, "task", "classification"))
+        kinds = result.model.learning(getattr(result.data, "task", None))
         result.variants = {kind: VariantConfig(training="trees") for kind in kinds}
     elif isinstance(result.model, OnnxConfig) and _is_quantized(result.model.path):
         # Nothing is left to be trained, so once is enough.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bitq.config import ExperimentConfig, named_method
 from bitq.core.errors import ConfigError, DeployError
 from bitq.core.metrics import ERRORS
@@ -26,7 +28,8 @@ def check_variants(config: ExperimentConfig, data: Dataset) -> None:
     if config.search is not None and data.metric in ERRORS:
         raise ConfigError(f"search: compares shares, and {data.metric} is an error in units; choose +search=null.")
     if isinstance(config.model, ForestConfig):
-        config.model.check_data(data.task, data.input.shape)
+        for kind in config.variants:
+            replace(config.model, kinds=[kind]).check_data(data.task, data.input.shape)
         if config.target.hop is not None:
             raise ConfigError("target.hop: trees read whole windows and keep no state; set target.hop=null.")
         return

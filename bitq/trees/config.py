@@ -60,13 +60,15 @@ class ForestConfig:
         _check_names(f"{path}.kinds", self.kinds, _EVERY_KIND)
         _check_names(f"{path}.statistics", self.statistics, STATISTICS)
 
-    def learning(self, task: str) -> list[str]:
-        """Return the kinds that learn a task.
+    def learning(self, task: str | None) -> list[str]:
+        """Return the kinds that learn a task; of one that nothing tells yet those that classify, else all.
 
         Raises:
-            ConfigError: none of them does.
+            ConfigError: none of them learns it.
         """
-        found = [kind for kind in self.kinds if kind in KINDS[task]]
+        found = [kind for kind in self.kinds if kind in KINDS[task or "classification"]]
+        if task is None:
+            return found or list(self.kinds)
         if not found:
             known = ", ".join(KINDS[task])
             raise ConfigError(f"model.kinds: {', '.join(self.kinds)} cannot learn a {task}; choose from {known}.")

@@ -53,7 +53,7 @@ def grow(
         ConfigError: the kind does not learn the task, the data has no time axis for statistics, or the budget holds
             no tree.
     """
-    config.check_data(data.task, data.input.shape)
+    replace(config, kinds=[kind]).check_data(data.task, data.input.shape)
     source = TensorType(_chip_shape(data.input.shape), INT8, data.input.scale, data.input.zero_point)
     stems = [Graph(name, source, ops, ()) for ops in _stems(config, data.input.shape, source)]
     regression, val = data.task == "regression", _some(data.val, config.rows)

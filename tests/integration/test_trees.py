@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bitq.config import compose, conf_dir
+from bitq.core.errors import ConfigError
 from bitq.data.config import TASK_METRICS
 from bitq.data.load import load
 from bitq.deliver import Delivery, run_delivery
@@ -90,6 +91,17 @@ def test_trees_work_in_every_experiment(experiment, task, tmp_path, monkeypatch)
         made = run_delivery(data, Delivery(variant, trained.graph, tmp_path / variant, config.target))
         assert made.host_mismatches == made.measurement.mismatches == 0
         assert made.parameter_bytes <= 300
+
+
+def test_a_task_that_the_data_alone_tell_is_refused_or_learnt(tmp_path):
+    # As a data set of somebody's own may: its config has no field for the task.
+    with pytest.raises(ConfigError, match=r"model\.kinds: soft cannot learn a regression; choose from tree, forest"):
+        check_variants(compose(["experiment=digits", "model=forest"]), spirals())
+    config = compose(["experiment=digits", "model=forest", "model.kinds=[isolation]", "model.max_trees=20"])
+    check_variants(config, waves())
+    assert run_job(waves(), Job(config, "isolation", 0, tmp_path)).test > 0.6
+    with pytest.raises(ConfigError, match=r"isolation cannot learn a classification; choose from tree"):
+        check_variants(config, blobs())
 
 
 def test_the_trees_of_a_regression_give_targets_in_their_units(bitq):

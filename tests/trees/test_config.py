@@ -33,6 +33,8 @@ def test_statistics_need_a_time_axis():
 def test_a_task_that_no_kind_learns_is_refused():
     assert ForestConfig().learning("anomaly") == ["isolation"]
     assert ForestConfig(kinds=["soft", "boosting", "tree"]).learning("regression") == ["boosting", "tree"]
+    assert ForestConfig().learning(None) == list(KINDS["classification"])
+    assert ForestConfig(kinds=["isolation"]).learning(None) == ["isolation"]
     with pytest.raises(ConfigError, match=r"model\.kinds: soft cannot learn a regression; choose from tree, forest"):
         ForestConfig(kinds=["soft"]).check_data("regression", (3, 50))
 
