@@ -20,7 +20,7 @@ _STRUCT_BYTES = {
     "bitq_pairs": 42,
     "bitq_buckets": 32,
     "bitq_sum": 16,
-    "bitq_whole": 16,
+    "bitq_whole": 12,
     "bitq_recurrent": 24,
     "bitq_recurrent_matrices": 84,
     "bitq_slopes": 28,

@@ -33,6 +33,10 @@ class Packing:
     widen: int
     offset: int
 
+    def kernel_of(self, flip: int) -> str:
+        """Return the kernel for bytes that are flipped, or not; the one for single bits comes in two forms."""
+        return f"{self.kernel}_flipped" if flip and self.field_bits == 1 else self.kernel
+
     @property
     def planes(self) -> int:
         """Number of bit planes per row; 1 for nibbles and bytes."""

@@ -24,7 +24,7 @@ def test_equal_graphs_give_equal_bytes():
 def test_only_needed_runtime_files_are_emitted():
     files = set(emit(sequence_net()).files)
     expected = {"bitq_bits.c", "bitq_conv.c", "bitq_dense.c", "bitq_max_inside.c"}
-    called = {"bitq_finish.c", "bitq_mulsi3.c", "bitq_rescaled.c"}
+    called = {"bitq_finish.c", "bitq_mulsi3.c", "bitq_put.c"}
     assert files == expected | called | {"bitq.h", "model.c", "model.h"}
 
 
@@ -38,7 +38,7 @@ def test_speed_makes_code_of_small_convolutions():
         "bitq_finish.c",
         "bitq_mulsi3.c",
         "bitq_pack_pairs.c",
-        "bitq_rescaled.c",
+        "bitq_put.c",
         "bitq_sums.c",
         "model.c",
         "model.h",

@@ -15,4 +15,4 @@ def dense(op: Dense, at: Place) -> Layer:
     constants, fields = linear_constants(op, at.symbol, x.zero, flip=x.flip)
     constants.append(struct(f"{at.symbol}_layer", "bitq_linear", fields))
     call = f"bitq_dense(&{at.symbol}_layer, {x.expression}, {at.y});"
-    return Layer(op, tuple(constants), call, ("bitq_dense", PACKINGS[op.weights.dtype.name].kernel))
+    return Layer(op, tuple(constants), call, ("bitq_dense", PACKINGS[op.weights.dtype.name].kernel_of(x.flip)))

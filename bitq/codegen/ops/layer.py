@@ -96,8 +96,11 @@ def require(op: Op, holds: bool, what: str, allowed: str) -> None:
         raise DeployError(f"layer {op.layer or op.name}: {what} cannot be held in C; allowed: {allowed}.")
 
 
-def rescale_constants(op: Op, rescale: Rescale | None, symbol: str) -> list[Constant]:
-    """Return multipliers and the `bitq_rescale` named ``<symbol>_rescale`` that leads to an op's output, or []."""
+def rescale_constants(op: Op, rescale: Rescale | None, symbol: str, *, adds: bool = False) -> list[Constant]:
+    """Return multipliers and the `bitq_rescale` named ``<symbol>_rescale`` that leads to an op's output, or [].
+
+    With ``adds`` results are added to the int32 that are there.
+    """
     if rescale is None:
         return []
     multiplier = table(f"{symbol}_multiplier", rescale.multiplier.astype(np.int16))
@@ -110,7 +113,7 @@ def rescale_constants(op: Op, rescale: Rescale | None, symbol: str) -> list[Cons
         ("step", int(rescale.per_channel)),
         ("pre_shift", rescale.pre_shift),
         ("shift", rescale.shift),
-        ("out_bytes", out_bytes(op)),
+        ("out_bytes", 0 if adds else out_bytes(op)),
     ]
     return [multiplier, struct(f"{symbol}_rescale", "bitq_rescale", fields)]
 

@@ -14,7 +14,14 @@ _BIAS_INT32 = 255
 
 
 def linear_constants(
-    op: Linear, symbol: str, zero: int, packed: Bytes | None = None, **own: str | int
+    op: Linear,
+    symbol: str,
+    zero: int,
+    packed: Bytes | None = None,
+    *,
+    adds: bool = False,
+    flip: int = 0,
+    **own: str | int,
 ) -> tuple[list[Constant], Fields]:
     """Return the constants of a linear layer and the fields of its `bitq_linear`.
 
@@ -24,6 +31,8 @@ def linear_constants(
         zero: the byte that stands for 0 in its input, which is folded into the biases; 0 where the kernel takes
             every input relative to its zero.
         packed: the weights in an order of their own.
+        adds: whether results are added to what is there.
+        flip: xor of every byte that the kernel reads.
         own: fields with a meaning of their own.
     """
     packing = PACKINGS[op.weights.dtype.name]
@@ -35,9 +44,9 @@ def linear_constants(
     # Folding in the zero point gives the sum for an input of all zero bytes, so it fits where the sums do.
     stored, shift = shortest_bias(op.bias.astype(np.int64) - zero * matrix.sum(axis=1))
     bias = table(f"{symbol}_bias", stored)
-    rescale = rescale_constants(op, op.rescale, symbol)
+    rescale = rescale_constants(op, op.rescale, symbol, adds=adds)
     fields: Fields = [
-        ("kernel", packing.kernel),
+        ("kernel", packing.kernel_of(flip)),
         ("weights", weights.name),
         ("bias", bias.name),
         ("rescale", f"&{rescale[-1].name}" if rescale else "NULL"),
@@ -49,7 +58,7 @@ def linear_constants(
         ("offset", packing.offset),
         ("bias_shift", shift),
         ("out_bytes", out_bytes(op)),
-        ("flip", 0),
+        ("flip", flip),
     ]
     return [weights, bias, *rescale], [(name, own.get(name, value)) for name, value in fields]
 

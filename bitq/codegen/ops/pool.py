@@ -19,14 +19,14 @@ def max_pool(op: MaxPool, at: Place) -> Layer:
     """Print a max pool."""
     x = at.inputs[0]
     window = struct(f"{at.symbol}_window", "bitq_window", window_fields(op, x, op.kernel, op.stride, op.padding))
-    function = "bitq_max_inside" if op.padding == NO_PADDING else "bitq_max_pool"
+    function = "bitq_max_inside" if op.padding == NO_PADDING and not x.flip else "bitq_max_pool"
     return Layer(op, (window,), f"{function}(&{window.name}, {x.expression}, {at.y});", (function,))
 
 
 def avg_pool(op: AvgPool, at: Place) -> Layer:
     """Print an average pool."""
     places, channels = math.prod(at.inputs[0].type.shape[:2]), at.inputs[0].type.shape[2]
-    if math.prod(op.kernel) == places <= UINT16_MAX:
+    if math.prod(op.kernel) == places <= UINT16_MAX and not at.inputs[0].flip:
         return _mean(op, at, places, channels)
     return _average(op, at, op.kernel, op.stride)
 
@@ -89,7 +89,6 @@ def _mean(op: AvgPool, at: Place, places: int, channels: int) -> Layer:
         ("start", -places * x.zero),
         ("places", places),
         ("channels", channels),
-        ("flip", x.flip),
     ]
     whole = struct(f"{at.symbol}_whole", "bitq_whole", fields)
     return Layer(op, (*constants, whole), f"bitq_mean(&{whole.name}, {x.expression}, {at.y});", ("bitq_mean",))

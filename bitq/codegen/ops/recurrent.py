@@ -21,8 +21,6 @@ from bitq.ir.cells import PART
 from bitq.ir.ops import Dense, Recurrent
 from bitq.ir.types import INT32, TensorType
 
-_ADDED = 0  # out_bytes of what is added to what is there
-
 
 @dataclass(frozen=True)
 class _Form:
@@ -96,7 +94,7 @@ def _form(op: Recurrent, at: Place, most: int) -> _Form:
         runtime += (cell, *one.runtime, *two.runtime)
     else:
         constants, fields = linear_constants(state, f"{at.symbol}_state", before.zero)
-        tables, more = linear_constants(first, f"{at.symbol}_input", step.zero, out_bytes=_ADDED, flip=step.flip)
+        tables, more = linear_constants(first, f"{at.symbol}_input", step.zero, adds=True, flip=step.flip)
         name = "bitq_matrices"
         layer: Fields = [
             ("layer", nested(_fields(op, time, words, name, cell))),
@@ -105,7 +103,9 @@ def _form(op: Recurrent, at: Place, most: int) -> _Form:
             ("apart", _apart(op)),
         ]
         constants += [*tables, struct(f"{at.symbol}_layer", "bitq_recurrent_matrices", layer)]
-        kernels = [PACKINGS[weights.dtype.name].kernel for weights in op.matrices]
+        kernels = [
+            PACKINGS[part.weights.dtype.name].kernel_of(flip) for part, flip in ((op.state, 0), (op.input, step.flip))
+        ]
         runtime += (cell, name, "bitq_dense", *kernels)
         return _Form(tuple(constants), f"&{at.symbol}_layer.layer", name, cell, runtime)
     constants.append(struct(f"{at.symbol}_layer", "bitq_recurrent", _fields(op, time, words, name, cell)))

@@ -116,7 +116,6 @@ typedef struct {
     const bitq_rescale *rescale;
     int32_t start; /* what the sums begin with: takes the zeros away */
     uint16_t places, channels;
-    uint8_t flip; /* as in bitq_window */
 } bitq_whole;
 
 /* An addition: (first - zero) * multiplier, the same of the second, and the rescale of their sum. */
@@ -222,6 +221,7 @@ bitq_fill_kernel bitq_fill_one_signed;
 bitq_fill_kernel bitq_fill_two;
 bitq_fill_kernel bitq_fill_two_signed;
 bitq_kernel bitq_bits;
+bitq_kernel bitq_bits_flipped;
 bitq_kernel bitq_planes;
 bitq_kernel bitq_nibbles;
 bitq_kernel bitq_bytes;
@@ -279,7 +279,7 @@ extern const int16_t bitq_curve[65];
 int32_t bitq_argmax(const int32_t *x, uint32_t count);
 int32_t bitq_argmax_bytes(const uint8_t *x, uint32_t count, uint32_t flip);
 
-int32_t bitq_rescaled(const bitq_rescale *rescale, uint32_t channel, int32_t sum);
+void bitq_put(const bitq_rescale *rescale, uint32_t channel, int32_t sum, void *y);
 void bitq_finish(const bitq_linear *layer, uint32_t output, uint32_t sum, void *y);
 
 /* The true value of a sum modulo 2^32 that is known to fit in int32_t. */
@@ -326,6 +326,13 @@ static inline void bitq_eight_sums(uint32_t first, uint32_t second, uint32_t thi
     sums[5] = minus + apart;
     sums[6] = minus - apart;
     sums[7] = minus - both;
+}
+
+/* The same value, which a compiler holds in a register, for it does not know where it came from. */
+static inline uint32_t bitq_hidden(uint32_t value)
+{
+    BITQ_OPAQUE(value);
+    return value;
 }
 
 /* Adds or takes one term, in the order of the program: compilers would load many before they add the first. */
@@ -420,29 +427,10 @@ static inline uint8_t bitq_steps(int32_t value, int32_t first, uint32_t shift)
     return (uint8_t)steps;
 }
 
-static inline void bitq_store(void *y, uint32_t index, int32_t value, uint32_t out_bytes)
-{
-    if (out_bytes == 1u) {
-        ((uint8_t *)y)[index] = (uint8_t)value;
-    } else if (out_bytes == 4u) {
-        ((int32_t *)y)[index] = value;
-    } else {
-        ((int32_t *)y)[index] += value;
-    }
-}
-
 /* Adds up the inputs whose bit is set, of 8. Bits past the last input are 0, so nothing is read there. The branches
  * depend on weights alone: every inference takes the same path. */
-static inline uint32_t bitq_add_selected(uint32_t sum, uint32_t bits, const uint8_t *v, uint32_t flip)
+static inline uint32_t bitq_add_eight(uint32_t sum, uint32_t bits, const uint8_t *v, uint32_t flip)
 {
-#if defined(__OPTIMIZE_SIZE__)
-    for (; bits != 0u; bits >>= 1) {
-        if ((bits & 1u) != 0u) {
-            sum += *v ^ flip;
-        }
-        ++v;
-    }
-#else
     if ((bits & 0x01u) != 0u) {
         sum += v[0] ^ flip;
     }
@@ -467,8 +455,32 @@ static inline uint32_t bitq_add_selected(uint32_t sum, uint32_t bits, const uint
     if ((bits & 0x80u) != 0u) {
         sum += v[7] ^ flip;
     }
-#endif
     return sum;
+}
+
+/* The same, small where that counts and an input takes more than short instructions. */
+static inline uint32_t bitq_add_selected(uint32_t sum, uint32_t bits, const uint8_t *v, uint32_t flip)
+{
+#if defined(__OPTIMIZE_SIZE__) && !defined(__ARM_ARCH_6M__)
+    for (; bits != 0u; bits >>= 4) {
+        if ((bits & 1u) != 0u) {
+            sum += v[0] ^ flip;
+        }
+        if ((bits & 2u) != 0u) {
+            sum += v[1] ^ flip;
+        }
+        if ((bits & 4u) != 0u) {
+            sum += v[2] ^ flip;
+        }
+        if ((bits & 8u) != 0u) {
+            sum += v[3] ^ flip;
+        }
+        v += 4;
+    }
+    return sum;
+#else
+    return bitq_add_eight(sum, bits, v, flip);
+#endif
 }
 
 #endif

@@ -6,7 +6,6 @@ void bitq_average(const bitq_window *window, const bitq_rescale *rescale, const 
     const uint32_t channels = window->channels;
     const uint32_t row = window->width * channels;
     const uint32_t flip = window->flip;
-    uint32_t index = 0;
     for (uint32_t out_y = window->out_height; out_y != 0u; --out_y) {
         const uint8_t *corner = x;
         for (uint32_t out_x = window->out_width; out_x != 0u; --out_x) {
@@ -22,10 +21,10 @@ void bitq_average(const bitq_window *window, const bitq_rescale *rescale, const 
                     sum -= (uint32_t)window->kernel_width * window->zero;
                     line += row;
                 }
-                bitq_store(y, index, bitq_rescaled(rescale, channel, bitq_signed(sum)), rescale->out_bytes);
-                ++index;
+                bitq_put(rescale, channel, bitq_signed(sum), y);
             }
             corner += window->stride_x * channels;
+            y = (uint8_t *)y + channels * rescale->out_bytes;
         }
         x += window->stride_y * row;
     }

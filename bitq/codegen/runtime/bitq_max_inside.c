@@ -1,6 +1,6 @@
 #include "bitq.h"
 
-/* The largest of each window, channel by channel, where no window reaches into padding. */
+/* The largest of each window, channel by channel, where no window reaches into padding and no byte is flipped. */
 void bitq_max_inside(const bitq_window *window, const uint8_t *x, uint8_t *y)
 {
     const uint32_t channels = window->channels;
@@ -15,8 +15,7 @@ void bitq_max_inside(const bitq_window *window, const uint8_t *x, uint8_t *y)
                 for (uint32_t ky = window->kernel_height; ky != 0u; --ky) {
                     const uint8_t *v = line;
                     for (uint32_t kx = window->kernel_width; kx != 0u; --kx) {
-                        const uint32_t value = (uint32_t)*v ^ window->flip;
-                        best = value > best ? value : best;
+                        best = *v > best ? *v : best;
                         v += channels;
                     }
                     line += row;

@@ -7,9 +7,9 @@ void bitq_mean(const bitq_whole *layer, const uint8_t *x, void *y)
         const uint8_t *v = x + channel;
         uint32_t sum = (uint32_t)layer->start;
         for (uint32_t place = layer->places; place != 0u; --place) {
-            sum += (uint32_t)*v ^ layer->flip;
+            sum += *v;
             v += layer->channels;
         }
-        bitq_store(y, channel, bitq_rescaled(layer->rescale, channel, bitq_signed(sum)), layer->rescale->out_bytes);
+        bitq_put(layer->rescale, channel, bitq_signed(sum), y);
     }
 }

@@ -9,7 +9,7 @@ void bitq_multiply(const bitq_product *layer, const uint8_t *first, const uint8_
         for (uint32_t channel = layer->channels; channel != 0u; --channel) {
             const int32_t a = bitq_signed((uint32_t)first[index] ^ layer->flip[0]) - (int32_t)layer->zero[0];
             const int32_t b = bitq_signed((uint32_t)*gate ^ layer->flip[1]) - (int32_t)layer->zero[1];
-            bitq_store(y, index, bitq_rescaled(layer->rescale, 0, a * b), layer->rescale->out_bytes);
+            bitq_put(layer->rescale, index, a * b, y);
             gate += layer->channel_step;
             ++index;
         }

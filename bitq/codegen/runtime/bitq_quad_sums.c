@@ -6,8 +6,8 @@
 static inline uint32_t add_products(uint32_t sum, const uint8_t *weights, uint32_t even, uint32_t odd)
 {
     const uint32_t word = bitq_word(weights);
-    int32_t added = __smlad((int32_t)(word & UINT32_C(0xFF00FF)), (int32_t)even, bitq_signed(sum));
-    added = __smlad((int32_t)((word >> 8) & UINT32_C(0xFF00FF)), (int32_t)odd, added);
+    int32_t added = __smlad(bitq_signed(word & UINT32_C(0xFF00FF)), bitq_signed(even), bitq_signed(sum));
+    added = __smlad(bitq_signed((word >> 8) & UINT32_C(0xFF00FF)), bitq_signed(odd), added);
     return (uint32_t)added;
 }
 #endif

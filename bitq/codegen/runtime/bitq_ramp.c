@@ -10,7 +10,7 @@ void bitq_ramp(const bitq_slopes *layer, const uint8_t *x, void *y)
             const int32_t v = bitq_signed((uint32_t)x[index] ^ layer->flip) - (int32_t)layer->zero;
             const int32_t slope = v < 0 ? layer->negative[at] : layer->positive[at];
             const int32_t sum = v * slope + layer->offset[at];
-            bitq_store(y, index, bitq_rescaled(layer->rescale, 0, sum), layer->rescale->out_bytes);
+            bitq_put(layer->rescale, index, sum, y);
             ++index;
         }
     }

@@ -28,9 +28,8 @@ void bitq_sign_sums(const int32_t *weights, const uint8_t *x, uint32_t inputs, u
     const uint8_t *const whole = x + ((words >> 3) << 5);
 #endif
     const uint8_t *const end = x + (words << 2);
-    uint32_t mask = UINT32_C(0x80808080);
-    BITQ_OPAQUE(mask);
-    for (uint32_t *const last = sums + outputs; sums != last; sums += 4) {
+    const uint32_t mask = bitq_hidden(0x80808080u);
+    for (uint32_t left = outputs; left != 0u; left -= 4u) {
         uint32_t first = 0u - (inputs << 6);
         uint32_t second = first;
         uint32_t third = first;
@@ -115,5 +114,6 @@ void bitq_sign_sums(const int32_t *weights, const uint8_t *x, uint32_t inputs, u
         sums[1] = second;
         sums[2] = third;
         sums[3] = fourth;
+        sums += 4;
     }
 }

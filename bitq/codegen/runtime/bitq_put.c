@@ -1,7 +1,7 @@
 #include "bitq.h"
 
-/* The one rounding rule: half up, once. */
-int32_t bitq_rescaled(const bitq_rescale *rescale, uint32_t channel, int32_t sum)
+/* Rescales a sum by the one rounding rule, half up, once, and writes element `channel` of y. */
+void bitq_put(const bitq_rescale *rescale, uint32_t channel, int32_t sum, void *y)
 {
     const int32_t multiplier = rescale->multiplier[rescale->step != 0u ? channel : 0u];
     const int32_t half = bitq_signed((UINT32_C(1) << rescale->shift) >> 1);
@@ -13,5 +13,12 @@ int32_t bitq_rescaled(const bitq_rescale *rescale, uint32_t channel, int32_t sum
     if (value > rescale->high) {
         value = rescale->high;
     }
-    return value + rescale->zero_point;
+    value += rescale->zero_point;
+    if (rescale->out_bytes == 1u) {
+        ((uint8_t *)y)[channel] = (uint8_t)value;
+    } else if (rescale->out_bytes == 4u) {
+        ((int32_t *)y)[channel] = value;
+    } else {
+        ((int32_t *)y)[channel] += value;
+    }
 }
