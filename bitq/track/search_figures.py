@@ -44,9 +44,17 @@ def pareto(path: Path, points: Sequence[Point], cost: str, metric: str, limit: f
             color=PALETTE[4],
             label="obvious",
         )
+        least, most = min((p.cost for p in points), default=0.0), max((p.cost for p in points), default=0.0)
         for p in named:
+            inside = p.cost <= least + 0.85 * (most - least)  # a name at the right edge goes to the left
             axes.annotate(
-                p.anchor, (p.cost, 100 * p.value), textcoords="offset points", xytext=(5, -9), fontsize=8, color=INK
+                p.anchor,
+                (p.cost, 100 * p.value),
+                textcoords="offset points",
+                xytext=(5 if inside else -5, -10),
+                ha="left" if inside else "right",
+                fontsize=8,
+                color=INK,
             )
         front = sorted((p.cost, 100 * p.value) for p in points if p.leads)
         if front:
@@ -59,7 +67,7 @@ def pareto(path: Path, points: Sequence[Point], cost: str, metric: str, limit: f
         axes.set_xlabel(cost.replace("_", " "))
         axes.set_ylabel(f"{metric.replace('_', ' ')} on validation (%)")
         axes.set_title("Every trial, and those that no other one beats", loc="left")
-        axes.legend(loc="lower right")
+        axes.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none")
     return path
 
 
