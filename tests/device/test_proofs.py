@@ -20,7 +20,7 @@ from .toys import one_function, write_project
 # Divisions, and products of 64 bits; a program of 32 bits can do neither of them in another way than by a call.
 FORBIDDEN = re.compile(r"(?:[us]div|[us]mull|[us]mlal\w*|smlsld\w*|smm|umaal)\w*|(?:div|rem)u?|mulh\w*")
 # Start-up, what a compiler without a multiplier calls, and where clang puts instructions that functions share.
-OTHERS = re.compile(r"Reset_Handler|Fault_Handler|main|__mulsi3|OUTLINED_FUNCTION_\d+")
+OTHERS = re.compile(r"Reset_Handler|bitq_boot|Fault_Handler|main|__mulsi3|OUTLINED_FUNCTION_\d+")
 
 
 def check(graph, target, tmp_path):
