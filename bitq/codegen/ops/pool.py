@@ -53,7 +53,7 @@ def mean(op: AvgPool, at: Place) -> Layer:
         f"        const {element} *x = (const {element} *)bytes + i;",
         "        int32_t sum = 0;",
         f"        for (uint32_t left = {places // together}u; left != 0u; --left) {{",
-        *(f"            sum += x[{k * channels}];" for k in range(together)),
+        *(f"            sum += (int32_t)x[{k * channels}];" for k in range(together)),
         f"            x += {together * channels};",
         "        }",
         f"        y[i] = {at.symbol}_scaled(sum, {bias}u);",
