@@ -13,7 +13,7 @@ from typing import Any
 
 from bitq.config import ExperimentConfig, VariantConfig
 from bitq.core import files
-from bitq.core.errors import TrainingError
+from bitq.core.errors import ConfigError, TrainingError
 from bitq.core.processes import StoppedError
 from bitq.data.dataset import Dataset
 from bitq.experiment import build_model
@@ -36,6 +36,7 @@ from bitq.trial import (
     SensitivityJob,
     TrialJob,
     measure_sensitivities,
+    predicted_bytes,
     run_trial,
     with_trial,
 )
@@ -72,18 +73,27 @@ def search(config: ExperimentConfig, data: Dataset, folder: Path, tracked: Study
 
     Raises:
         TrainingError: no trial succeeded within the budget.
-        ConfigError: the study was begun with other settings.
+        ConfigError: the study was begun with other settings, or nothing in the space fits the budget.
     """
     config = _with_budget(config, data)
     chosen = search_of(config)
     matrices = matrix_names(build_model(config, data, 0))
     space = expand(config, matrices)
     home = Path(config.track.folder) / "sweeps" / f"{config.experiment}-{chosen.name}"
-    with opened(home, chosen, space, settings_of(config)) as study:
+    limit, size = chosen.budget.parameter_bytes, predicted_bytes(config, data)
+    with opened(
+        home, chosen, space, settings_of(config), lambda params: limit is None or size(params) <= limit
+    ) as study:
         before = study.outcomes()
         limits = ", ".join(f"{limit:,} {name}" for name, limit in chosen.budget.limits.items()) or "none"
         say(f"study {home}: {study.counted} of {chosen.n_trials} trials done, budget: {limits}.")
         first = anchors(config, space) if not before else {}
+        if not before and study.exhausted:
+            least = min(map(size, first.values()))
+            raise ConfigError(
+                f"search.budget.parameter_bytes: no network of the space takes at most {limit:,} bytes; "
+                f"the smallest of the obvious ones takes {least:,}."
+            )
         if not before and "bits" in chosen.space:
             first = _with_knapsack(config, data, home, first, matrices)
         study.prepare(first)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,9 @@ from bitq.ir.graph import Graph
 from bitq.ir.reference import evaluate
 from bitq.quant.codebook import FOR_BITS
 from bitq.quant.quantizer import Quantizer
+from bitq.search.config import Params
 from bitq.search.outcome import Outcome, Trial
+from bitq.space import variant_of
 from bitq.train.fit import fit
 from bitq.train.inference import reestimate_batch_norm, to_float
 from bitq.train.tasks import TASKS
@@ -134,6 +136,21 @@ def predict_costs(config: ExperimentConfig, data: Dataset, variant: str, names: 
     if set(names) - set(costs):
         costs |= _measured(graph, data, config.target)
     return costs
+
+
+def predicted_bytes(config: ExperimentConfig, data: Dataset) -> Callable[[Params], int]:
+    """Return what tells the `parameter_bytes` of a trial; each network is counted once, in some milliseconds."""
+    counted: dict[str, int] = {}
+
+    def count(params: Params) -> int:
+        variant = variant_of(config, params)
+        own = with_trial(config, variant).of(VARIANT)
+        key = repr((variant.policy, own.model, own.quant.scale))  # all that decides
+        if key not in counted:
+            counted[key] = parameter_bytes(_untrained(own, data, variant.policy))
+        return counted[key]
+
+    return count
 
 
 @dataclass(frozen=True)

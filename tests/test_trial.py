@@ -6,6 +6,7 @@ from bitq.core.processes import reporting
 from bitq.data.load import load
 from bitq.search.knapsack import allocate
 from bitq.search.outcome import Trial
+from bitq.space import variant_of
 from bitq.trial import (
     Costs,
     Repeat,
@@ -13,6 +14,7 @@ from bitq.trial import (
     TrialJob,
     measure_sensitivities,
     predict_costs,
+    predicted_bytes,
     run_trial,
     with_trial,
 )
@@ -75,6 +77,18 @@ def test_predicted_costs_are_those_of_the_trained_network(config, data, tmp_path
     assert costs["flash_bytes"] == pytest.approx(measured.flash_bytes, rel=0.12)
     assert costs["ram_bytes"] == pytest.approx(measured.ram_bytes, rel=0.12)
     assert costs["instructions"] == pytest.approx(measured.instructions, rel=0.12)
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"widths/hidden.0": 2.0}, {"quant.scale": "channel"}, {"quant.strength": 3.0}], ids=str
+)
+def test_bytes_are_known_before_a_trial_is_proposed(config, data, change):
+    searching = compose(["experiment=digits", "search=width_bits"])
+    params = {"widths/hidden.0": 1.0, **{f"bits/{m}": b for m, b in zip(MATRICES, (1, 4), strict=True)}}
+    size = predicted_bytes(searching, data)
+    assert size(params) != size({**params, "bits/fc1.weight": 2})
+    one = with_trial(searching, variant_of(searching, {**params, **change}))
+    assert size({**params, **change}) == predict_costs(one, data, "trial", [])["parameter_bytes"]
 
 
 @pytest.mark.parametrize(("scale", "model"), [("tensor", "gesture"), ("gate", "gesture"), ("tensor", "cnn1d")])

@@ -12,7 +12,7 @@ import json
 import math
 import random
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 from bitq.core.errors import ConfigError
 from bitq.search.config import Params, Range, SearchConfig
 from bitq.search.outcome import Outcome, Trial, front_of, key_of
-from bitq.search.sampling import distribution, draw, sampler
+from bitq.search.sampling import distribution, draw, points, sampler
 from bitq.search.storage import Lease, leased
 
 _ENDS = {
@@ -35,46 +35,59 @@ _ENDS = {
     "over": TrialState.PRUNED,
 }
 _OUTCOME, _OWNER, _ANCHOR, _SETTINGS, _DROPPED = "outcome", "owner", "anchor", "settings", "dropped"
-_TRIES = 1000
+_TRIES = 20  # of the sampler, for parameters that are new and fit
 _BEGINNING = dt.timedelta(minutes=1)  # in which a trial on another host gets its owner's name
 
 
 class SearchStudy:
     """A study with a fixed space; made by `opened`."""
 
-    def __init__(self, study: optuna.Study, config: SearchConfig, space: Mapping[str, Range], lease: Lease) -> None:
+    def __init__(
+        self,
+        study: optuna.Study,
+        config: SearchConfig,
+        space: Mapping[str, Range],
+        lease: Lease,
+        fits: Callable[[Params], bool],
+        seed: int,
+    ) -> None:
         self._study = study
         self._config = config
         self._space = dict(space)
         self._lease = lease
+        self._fits = fits
         self._open: dict[int, optuna.Trial] = {}
-        self._random = random.Random()  # of proposals after the sampler has begun to repeat itself
+        self._random = random.Random(seed)  # of proposals where the sampler has none that is new and fits
 
     @property
     def counted(self) -> int:
         """Trials that were trained to an end, whatever it was."""
         return sum(outcome.state != "over" for outcome in self.outcomes())
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is left in the space that is new and fits."""
+        return not self._trials(TrialState.WAITING) and self._propose() is None
+
     def ask(self) -> Trial | None:
         """Return the next trial, on record as running before this returns; None if everything has been tried.
 
-        No two trials of a study have the same parameters: what the sampler proposes twice is replaced at random.
+        No two trials of a study have the same parameters, and none that is proposed is known to exceed the budget.
         """
         self._requeue()
-        for attempt in range(_TRIES):
-            if attempt > 2 and not self._enqueue_random():
-                return None
+        while True:
+            if not self._trials(TrialState.WAITING):
+                proposed = self._propose()
+                if proposed is None:
+                    return None
+                self._study.enqueue_trial(proposed)
             trial = self._study.ask(self._distributions())
-            known = {
-                key_of(t.params) for t in self._trials() if t.number != trial.number and _DROPPED not in t.user_attrs
-            }
-            if key_of(trial.params) in known:
+            if key_of(trial.params) in self._known(but=trial.number):  # another host was faster
                 self._drop(trial.number, trial._trial_id)  # pyright: ignore[reportPrivateUsage]
                 continue
             trial.set_user_attr(_OWNER, self._lease.owner)
             self._open[trial.number] = trial
             return Trial(trial.number, trial.params, trial.user_attrs.get(_ANCHOR, ""))
-        return None
 
     def report(self, trial: Trial, step: int, value: float) -> bool:
         """Note a value of a trial's curve and return whether to end it; the same step may come again."""
@@ -152,13 +165,15 @@ class SearchStudy:
         """Queue what a new study begins with, and what a killed process left unfinished.
 
         Args:
-            anchors: the obvious, by name; tried first and never pruned. A study that has begun ignores them.
+            anchors: the obvious, by name; those that fit are tried first and never pruned. A study that has begun
+                ignores them.
         """
         self._requeue()
         if self._study.get_trials(deepcopy=False):
             return
         for name, params in anchors.items():
-            self._study.enqueue_trial(params, user_attrs={_ANCHOR: name}, skip_if_exists=True)
+            if self._fits(params):
+                self._study.enqueue_trial(params, user_attrs={_ANCHOR: name}, skip_if_exists=True)
 
     def _requeue(self) -> None:
         """Queue the running trials again whose process is gone."""
@@ -184,14 +199,27 @@ class SearchStudy:
             return False
         return True
 
-    def _enqueue_random(self) -> bool:
-        known = {key_of(t.params) for t in self._trials() if _DROPPED not in t.user_attrs}
+    def _propose(self) -> Params | None:
+        """Return parameters that are new and fit, the sampler's if it has any; None if there are none left."""
+        known = self._known()
+        blank = optuna.trial.create_trial(state=TrialState.RUNNING)
+        allowed = self._distributions()
         for _ in range(_TRIES):
-            params = {name: draw(self._random, allowed) for name, allowed in self._space.items()}
-            if key_of(params) not in known:
-                self._study.enqueue_trial(params)
-                return True
-        return False
+            params: Params = {
+                name: draw(self._random, self._space[name])
+                if values.single()
+                else self._study.sampler.sample_independent(self._study, blank, name, values)
+                for name, values in allowed.items()
+            }
+            if key_of(params) not in known and self._fits(params):
+                return params
+        left = points(self._random, self._space)
+        return next((params for params in left if key_of(params) not in known and self._fits(params)), None)
+
+    def _known(self, but: int | None = None) -> set[str]:
+        """Return the keys of all trials that count, ``but`` one."""
+        trials = self._trials()
+        return {key_of(t.params) for t in trials if t.number != but and _DROPPED not in t.user_attrs}
 
     def _distributions(self) -> dict[str, BaseDistribution]:
         return {name: distribution(allowed) for name, allowed in self._space.items()}
@@ -202,7 +230,11 @@ class SearchStudy:
 
 @contextlib.contextmanager
 def opened(
-    folder: Path, config: SearchConfig, space: Mapping[str, Range], settings: Mapping[str, Any]
+    folder: Path,
+    config: SearchConfig,
+    space: Mapping[str, Range],
+    settings: Mapping[str, Any],
+    fits: Callable[[Params], bool] = lambda params: True,
 ) -> Generator[SearchStudy]:
     """Open a study, new or begun by an earlier command.
 
@@ -211,6 +243,7 @@ def opened(
         config: objective, sampler, storage.
         space: the range of every single parameter.
         settings: everything that must be the same when a study goes on; plain values.
+        fits: whether parameters may be tried; others are never proposed.
 
     Raises:
         ConfigError: the study was begun with other settings; names what differs.
@@ -230,9 +263,10 @@ def opened(
             study.set_user_attr(_SETTINGS, told)
         # A resumed sampler with its first seed would suggest its first points again.
         begun = len(study.get_trials(deepcopy=False))
-        study.sampler = sampler(config, (config.seed + 7919 * begun + lease.place) % 2**32)
+        seed = (config.seed + 7919 * begun + lease.place) % 2**32
+        study.sampler = sampler(config, seed)
         study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
-        yield SearchStudy(study, config, space, lease)
+        yield SearchStudy(study, config, space, lease, fits, seed)
 
 
 def _compare(folder: Path, before: dict[str, Any] | None, now: dict[str, Any]) -> None:

@@ -264,3 +264,32 @@ def test_the_time_of_the_study_per_trial_is_small(tmp_path):
                 study.report(trial, step, 0.9)
             study.tell(ended(trial, i / 40))
         assert (time.process_time() - start) / 40 < 0.15
+
+
+def size(params):
+    return 10 * params["bits/conv"] + params["bits/head"]
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_only_what_fits_is_proposed_and_all_of_it(tmp_path, sampler):
+    space = {name: SPACE[name] for name in ("bits/conv", "bits/head")}
+    anchors = {f"{b} bit": dict.fromkeys(space, b) for b in (8, 1)}
+    with opened(tmp_path, config(sampler=sampler), space, {}, lambda params: size(params) <= 23) as study:
+        study.prepare(anchors)
+        trials = [t for t in iter(study.ask, None) if study.tell(ended(t, t.params["bits/head"] / 10)) is None]
+        assert study.exhausted
+    assert [t.number for t in trials] == list(range(6))
+    assert trials[0].anchor == "1 bit"
+    assert {tuple(t.params.values()) for t in trials} == {(1, 1), (1, 2), (1, 4), (1, 8), (2, 1), (2, 2)}
+    with opened(tmp_path / "none", config(sampler=sampler), space, {}, lambda params: False) as study:
+        assert study.exhausted
+
+
+def test_a_sampler_that_learns_stays_within_a_tight_budget(tmp_path):
+    """Three in sixteen pairs of bits fits; every one that is asked for does, and the numbers have no gaps."""
+    fits = lambda params: size(params) <= 14  # noqa: E731
+    with opened(tmp_path, config(sampler="tpe"), SPACE, {}, fits) as study:
+        study.prepare(ANCHORS)
+        trials = run(study, 30, lambda t: t.params["bits/head"] / 10)
+    assert [t.number for t in trials] == list(range(30))
+    assert all(fits(t.params) for t in trials)
