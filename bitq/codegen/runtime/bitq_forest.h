@@ -16,6 +16,13 @@
 #define BITQ_FOREST_INLINE static inline
 #endif
 
+/* What a feature is. Bytes count 256 times, so that thresholds are of 16 bits. */
+typedef enum {
+    BITQ_FOREST_INT16,
+    BITQ_FOREST_INT8, /* the caller's */
+    BITQ_FOREST_BYTE  /* the engine's, 128 standing for 0 */
+} bitq_forest_element;
+
 typedef struct {
     const int16_t *nodes;    /* thresholds; those of the first tree begin at index 1 */
     const uint8_t *features; /* the feature that each node compares; NULL: the low bits of its threshold name it */
@@ -23,12 +30,8 @@ typedef struct {
     uint32_t leaf_bits;
     uint32_t trees, depth, scores;
     uint32_t index_mask; /* the low bits of a threshold that name the feature */
-    uint32_t element;    /* what a feature is: one of the following */
+    bitq_forest_element element;
 } bitq_forest;
-
-#define BITQ_FOREST_INT16 0u
-#define BITQ_FOREST_INT8 1u /* the caller's; counts 256 times */
-#define BITQ_FOREST_BYTE 2u /* the engine's, 128 standing for 0; counts 256 times */
 
 BITQ_FOREST_INLINE int32_t bitq_forest_feature(const bitq_forest *forest, const void *x, uint32_t index)
 {
