@@ -86,7 +86,7 @@ class Counter(Protocol):
 
     @property
     def lowest(self) -> int:
-        """Lowest stack pointer so far."""
+        """Lowest stack pointer since `reset`."""
         ...
 
     def reset(self) -> None:
@@ -99,8 +99,8 @@ class PythonCounter:
 
     def __init__(self, engine: Uc, job: Job, sums: Sums) -> None:
         starts, costs = sums.starts, sums.costs
-        self.executed = self.cycles = self._next = 0
-        self.lowest = job.stack_top
+        self._stack_top = job.stack_top
+        self.reset()
 
         def on_block(uc: Uc, address: int, size: int, _: object) -> None:
             first = (address - job.code_base) // 2
@@ -122,6 +122,7 @@ class PythonCounter:
     def reset(self) -> None:
         """Begin again for the next call."""
         self.executed = self.cycles = self._next = 0
+        self.lowest = self._stack_top
 
 
 class _State(ctypes.Structure):
@@ -158,6 +159,7 @@ class NativeCounter:
         library: Any = uclib
         hooks = ctypes.CDLL(job.counter)
         self._sums = sums  # keeps the arrays alive
+        self._stack_top = job.stack_top
         self._state = _State(
             executed=0,
             limit=job.limit,
@@ -201,12 +203,13 @@ class NativeCounter:
 
     @property
     def lowest(self) -> int:
-        """Lowest stack pointer so far."""
+        """Lowest stack pointer since `reset`."""
         return self._state.lowest
 
     def reset(self) -> None:
         """Begin again for the next call."""
         self._state.executed = self._state.cycles = self._state.next = 0
+        self._state.lowest = self._stack_top
 
 
 class FaultError(Exception):
@@ -289,9 +292,9 @@ def execute(folder: Path, job: Job) -> dict[str, Any]:
         return PythonCounter(engine, job, sums)
 
     machine = Machine(job, flash, add_counter)
-    first = machine
     executed: list[int] = []
     cycles: list[int] = []
+    stacks: list[int] = []
     flushed = 0.0
     with (folder / "results.bin").open("wb") as results:
         for index in range(job.samples):
@@ -304,16 +307,16 @@ def execute(folder: Path, job: Job) -> dict[str, Any]:
             if machine.counter is not None:
                 executed.append(machine.counter.executed)
                 cycles.append(machine.counter.cycles)
+                stacks.append(job.stack_top - machine.counter.lowest)
             if time.monotonic() - flushed > _FLUSH_S:
                 results.flush()
                 flushed = time.monotonic()
-    assert first.counter is not None
     return {
         "instructions": round(sum(executed) / len(executed)),
         "most_instructions": max(executed),
         "cycles": round(sum(cycles) / len(cycles)),
         "counted": len(executed),
-        "stack_bytes": job.stack_top - first.counter.lowest,
+        "stack_bytes": max(stacks),
     }
 
 

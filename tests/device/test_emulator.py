@@ -53,6 +53,12 @@ def test_instructions_and_stack_are_exact(tmp_path):
     assert (ran.winners == 7).all()
 
 
+@pytest.mark.parametrize("name", ["cortex_m0plus", "rv32imc"])
+def test_the_stack_of_the_start_up_is_not_the_models(tmp_path, name):
+    folder = write_project(tmp_path / "toy", one_function(CONSTANT))
+    assert run(tmp_path, folder, np.zeros((3, 12), np.int8), name).stack_bytes == 0
+
+
 @pytest.mark.parametrize("name", ["cortex_m0plus", "cortex_m4", "rv32imc"])
 def test_native_and_python_counters_agree(tmp_path, monkeypatch, name):
     net = Mlp(seed=6)

@@ -15,7 +15,7 @@ from bitq.ir.types import BIPOLAR, ODD2
 from pipelines.mcu.networks import NETWORKS, inputs_of
 from tests.device import calls
 
-from .toys import one_function, write_project
+from .toys import INPUTS, one_function, write_project
 
 # Divisions, and products of 64 bits; a program of 32 bits can do neither of them in another way than by a call.
 FORBIDDEN = re.compile(r"(?:[us]div|[us]mull|[us]mlal\w*|smlsld\w*|smm|umaal)\w*|(?:div|rem)u?|mulh\w*")
@@ -37,8 +37,6 @@ def check(graph, target, tmp_path):
     sources = "\n".join(path.read_text() for path in [*folder.glob("*.c"), *folder.glob("*.h")])
     assert not {name for name in own if not re.search(rf"\b{name.partition('.')[0]}\(", sources)}
     assert not [found for found in instructions if FORBIDDEN.fullmatch(found.mnemonic)]
-    if target.core.is_risc_v:
-        return
     bound = calls.deepest(calls.graph(elf, instructions), calls.frames(elf, instructions), model.symbol)
     if emulator.runs(target.core):
         x = inputs_of(graph, 2)[-2:].reshape(-1, *input_shape(graph.input.shape))
@@ -70,11 +68,28 @@ def test_all_linked_code_is_bare_and_its_stack_is_bounded(core, optimize, compil
             check(network(book), target, folder)
 
 
-def linked(tmp_path, body, before=""):
+def linked(tmp_path, body, before="", target=None):
     folder = write_project(tmp_path / "toy", one_function(body, before=before))
     (tmp_path / "out").mkdir()
-    elf = image.link(deployment.read(folder), TargetConfig(name="cortex_m4"), tmp_path / "out").elf
+    elf = image.link(deployment.read(folder), target or TargetConfig(name="cortex_m4"), tmp_path / "out").elf
     return elf, isa.disassemble(elf)
+
+
+@pytest.mark.skipif(not emulator.is_installed(), reason="unicorn is not installed: pip install 'bitq[emulator]'")
+@pytest.mark.parametrize("words", [100, 300, 5000])
+@pytest.mark.parametrize("compiler", ["zig", "gcc"])
+@pytest.mark.parametrize("core", ["cortex_m0plus", "cortex_m4", "rv32imc", "rv32ec"])
+def test_frames_too_large_for_one_instruction_are_counted(core, compiler, words, tmp_path):
+    target = TargetConfig(name=core, compiler=compiler)
+    if compiler == "gcc" and find_tool(target.core.gcc_program) is None:
+        pytest.skip(f"{target.core.gcc_program} is not installed")
+    room = f"    volatile int32_t room[{words}];\n    room[input[0] & 15] = 1;\n"
+    elf, instructions = linked(tmp_path, f"{room}    scores[0] = room[3];\n    return 0;", target=target)
+    bound = calls.deepest(calls.graph(elf, instructions), calls.frames(elf, instructions), "toy_run")
+    model = deployment.read(tmp_path / "toy")
+    x = np.zeros((1, INPUTS), np.int8)
+    measured = emulator.execute(elf, instructions, target.core, model, x, tmp_path / "out").stack_bytes
+    assert 4 * words <= measured == bound
 
 
 def test_a_function_that_calls_itself_through_another_is_found(tmp_path):
