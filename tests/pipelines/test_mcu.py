@@ -3,6 +3,7 @@ import pytest
 
 from bitq.codegen.deploy import vectors_of, write_deploy
 from bitq.codegen.manifest import DeployInfo, input_shape
+from bitq.core.processes import find_tool
 from bitq.device.config import TargetConfig
 from bitq.device.emulator import is_installed
 from bitq.device.host import HostModel
@@ -111,19 +112,26 @@ def test_extremes_and_random_inputs_are_exact(name, optimize, tmp_path):
     np.testing.assert_array_equal(got.winners, expected.winners)
 
 
+ROWS = [(name, core) for name in NETWORKS for core in ("cortex_m0plus", "cortex_m4")]
+ROWS += [("N1", "rv32imc"), ("N1", "rv32ec")]
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(not is_installed(), reason="the emulator is not installed")
-@pytest.mark.parametrize("core", ["cortex_m0plus", "cortex_m4"])
+@pytest.mark.parametrize("compiler", ["zig", "gcc"])
 @pytest.mark.parametrize("optimize", ["size", "speed"])
-@pytest.mark.parametrize("name", NETWORKS)
-def test_10_000_random_inputs_are_exact_on_the_core(name, optimize, core, tmp_path):
+@pytest.mark.parametrize(("name", "core"), ROWS)
+def test_10_000_random_inputs_are_exact_on_the_core(name, core, optimize, compiler, tmp_path):
+    target = TargetConfig(name=core, optimize=optimize, compiler=compiler)
+    if compiler == "gcc" and find_tool(target.core.gcc_program) is None:
+        pytest.skip(f"{target.core.gcc_program} is not installed")
     graph = NETWORKS[name](BIPOLAR)
     x = inputs_of(graph, 10_000)
     expected = evaluate(graph, x)
     folder = deployed(tmp_path / "deploy", graph, optimize)
     x = x.reshape(-1, *input_shape(graph.input.shape))
-    measured = verify(folder, TargetConfig(name=core, optimize=optimize), x, expected.scores, expected.winners)
+    measured = verify(folder, target, x, expected.scores, expected.winners)
     assert measured.passed, measured.verdict
     assert measured.samples_checked == len(x)
 
