@@ -98,10 +98,10 @@ class TrialTable:
     def _table(self) -> Table:
         counted = sum(row.state not in ("over", "running") for row in self._rows.values())
         table = Table(
-            box=SIMPLE_HEAD, title=f"{counted} of {self._total} trials", title_justify="left", pad_edge=False
+            box=SIMPLE_HEAD, title=f"{counted} of {self._total} trials", title_justify="left", padding=(0, 1, 0, 0)
         )
-        for heading in ("trial", "state", "validation %", "bytes", "parameters", ""):
-            table.add_column(heading, justify="right" if heading in ("trial", "validation %", "bytes") else "left")
+        for heading in ("trial", "state", "val %", "bytes", "parameters", ""):
+            table.add_column(heading, justify="right" if heading in ("trial", "val %", "bytes") else "left")
         latest = sorted(self._rows.values(), key=lambda row: (row.state == "running", row.number))[-ROWS:]
         if self.best is not None and all(row.number != self.best for row in latest):
             latest.insert(0, self._rows[self.best])
@@ -115,7 +115,9 @@ class TrialTable:
                 row.shown,
                 "best" if leads else row.note,
             )
-            table.add_row(*map(Text, cells), style="bold green" if leads else STYLES.get(row.state, ""))
+            # One line per trial in any terminal, so that all of them are seen: what is long is cut.
+            lines = [Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells]
+            table.add_row(*lines, style="bold green" if leads else STYLES.get(row.state, ""))
         return table
 
 

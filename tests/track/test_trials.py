@@ -1,5 +1,6 @@
 import io
 
+import pytest
 from rich.console import Console
 
 from bitq.track.trials import TrialRow, TrialTable, print_front
@@ -41,6 +42,20 @@ def test_on_a_terminal_one_table_has_the_states_and_the_best():
     assert "2 of 40 trials" in text
     assert any("0 " in line and "90.00" in line and "best" in line for line in text.splitlines())
     assert "2/3 epochs, validation 91.0 %" in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_every_trial_has_one_line_in_any_terminal(width):
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    shown_as = "widths 1.5-0.5-2, bits 4-1-1-2, strength 3.31, freeze_start 0.75 (knapsack 2,133 B)"
+    table = TrialTable(60, [TrialRow(7, shown_as, "complete", 0.9894, COSTS)], console)
+    table.update(TrialRow(8, shown_as), 7, 20, "validation 99.0 %")
+    table.update(TrialRow(9, "bits 8-8"), 7, 20, "the loss is not finite in epoch 3; lower train.lr")
+    console.print(table._table())
+    lines = [line for line in shown(console).splitlines() if line.strip()]
+    assert [line.split()[0] for line in lines[3:]] == ["7", "8", "9"]
+    assert "98.94" in lines[3]
+    assert "bits 8-8" in lines[5]
 
 
 def test_the_front_is_aligned_text_with_the_best_marked():
