@@ -99,7 +99,7 @@ def anchors(config: ExperimentConfig, space: Mapping[str, Range]) -> dict[str, P
 def settings_of(config: ExperimentConfig) -> dict[str, Any]:
     """Return what must stay the same when a study goes on; the number of trials and who runs them may change."""
     search = asdict(search_of(config))
-    for key in ("n_trials", "space", "storage", "executor", "address", "front"):
+    for key in ("n_trials", "space", "storage", "executor", "address", "front", "obvious"):
         del search[key]
     parts = {key: asdict(config)[key] for key in ("data", "model", "quant", "train", "seed")}
     parts["target"] = {key: asdict(config.target)[key] for key in ("name", "compiler", "optimize")}

@@ -102,19 +102,18 @@ def search(config: ExperimentConfig, data: Dataset, folder: Path, tracked: Study
             _run_trials(config, data, home, study, tracked, overrides)
         finally:
             print_front([_row(o) for o in study.front()], _number(study.best()))
-        best, front = study.best(), study.front()
+        best, front, within = study.best(), study.front(), study.feasible()
         drawn = _draw(folder / "figures", study, chosen, data.metric)
     if best is None:
         raise TrainingError(
             f"no trial of {home} succeeded within the budget; raise search.budget or search.n_trials."
         )
     say(f"best: trial {best.trial.number}, {describe(_row(best))}")
-    if chosen.pareto:
-        picked = {f"trial_{o.trial.number}": variant_of(config, o.trial.params) for o in _spread(front, chosen.front)}
-    else:
-        picked = {"best": variant_of(config, best.trial.params)}
-    say(f"training again with fresh seeds: {', '.join(picked)}")
-    return Found(replace(config, variants=_beside(picked)), drawn)
+    picked = _picked(chosen, best, front, within)
+    told = (f"{name} ({o.trial.anchor})" if o.trial.anchor else name for name, o in picked.items())
+    say(f"training again with fresh seeds: {', '.join(told)}")
+    variants = {name: variant_of(config, outcome.trial.params) for name, outcome in picked.items()}
+    return Found(replace(config, variants=_beside(variants)), drawn)
 
 
 def _run_trials(
@@ -269,6 +268,14 @@ def _overrides(config: ExperimentConfig, trial: Trial, given: list[str]) -> list
     ]
 
 
+def _picked(chosen: SearchConfig, best: Outcome, front: list[Outcome], within: list[Outcome]) -> dict[str, Outcome]:
+    """Return what is trained again, by the names of the variants; each trial once."""
+    won = {f"trial_{o.trial.number}": o for o in _spread(front, chosen.front)} if chosen.pareto else {"best": best}
+    taken = {o.trial.number for o in won.values()}
+    others = [o for o in within if chosen.obvious and o.trial.anchor and o.trial.number not in taken]
+    return won | {f"trial_{o.trial.number}": o for o in others}
+
+
 def _spread(front: list[Outcome], count: int) -> list[Outcome]:
     """Return at most ``count`` members of a front, both ends and evenly between."""
     if len(front) <= count:
@@ -290,7 +297,7 @@ def _draw(place: Path, study: SearchStudy, chosen: SearchConfig, metric: str) ->
     if importances:
         made.append(search_figures.importances(place / "importances.png", importances))
     shown = study.front() if chosen.pareto else sorted(study.feasible(), key=lambda o: o.value)[-20:]
-    bits = {f"trial {o.trial.number} · {100 * o.value:.1f} %": bits_of(o.trial.params) for o in shown}
+    bits = {f"trial {o.trial.number} · {100 * o.value:.2f} %": bits_of(o.trial.params) for o in shown}
     if bits and all(bits.values()):
         made.append(search_figures.bits(place / "bits.png", bits))
     return made

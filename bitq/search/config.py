@@ -117,6 +117,8 @@ class SearchConfig:
         sampler: Optuna's TPE or plain random.
         seed: of the sampler.
         front: at most so many members of the front are trained again with fresh seeds and delivered.
+        obvious: train the obvious first trials again with fresh seeds, too, so that test figures tell what the search
+            has won over them.
         storage: ``journal`` keeps the study in a file of the tracking folder; else the address of a database that
             several hosts share (``postgresql+psycopg://…``).
         executor: ``local`` processes, or ``ray`` for the nodes of a Ray cluster.
@@ -136,6 +138,7 @@ class SearchConfig:
     sampler: str = choice("tpe", ("tpe", "random"))
     seed: int = number(0, 0, 2**31 - 1)
     front: int = number(6, 1, 100, "networks")
+    obvious: bool = False
     storage: str = "journal"
     executor: str = choice("local", ("local", "ray"))
     address: str = "auto"

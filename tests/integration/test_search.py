@@ -104,15 +104,18 @@ def test_a_pareto_search_over_widths_delivers_its_front_and_is_tracked(bitq):
         "search.costs=[parameter_bytes,instructions]",
         "search.n_trials=8",
         "search.front=3",
+        "search.obvious=true",
         "train.epochs=2",
         "repeats=1",
         "workers=2",
     )
     assert ran.code == 0, ran.err
-    front = [name for name in ran.result["variants"] if name.startswith("trial_")]
-    assert 1 <= len(front) <= 3
     by_number = {o["trial"]["number"]: o for o in outcomes(bitq, "digits-width_bits")}
-    for name in front:
+    obvious = {f"trial_{n}" for n, o in by_number.items() if o["trial"]["anchor"] and o["state"] == "complete"}
+    again = [name for name in ran.result["variants"] if name.startswith("trial_")]
+    assert obvious <= set(again)
+    assert len(set(again) - obvious) <= 3
+    for name in again:
         result, trial = ran.result["variants"][name], by_number[int(name.removeprefix("trial_"))]
         assert result["parameter_bytes"] == trial["costs"]["parameter_bytes"]
         measured = result["targets"]["cortex-m0plus"]["instructions"]
