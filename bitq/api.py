@@ -100,9 +100,7 @@ def lower(
     """
     if spec is None:
         scale = float(calibration.abs().max()) / 127 or 1.0
-        spec = InputSpec(
-            tuple(calibration.shape[1:]), scale, 0, reads_channels_last(quantized.model, calibration.dim())
-        )
+        spec = InputSpec(tuple(calibration.shape[1:]), scale, 0, reads_channels_last(quantized.model, calibration))
     return lower_model(quantized, calibration, spec, name=name, classify=classify, activation_bits=activation_bits)
 
 

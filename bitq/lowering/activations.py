@@ -10,9 +10,10 @@ from torch import fx, nn
 
 from bitq.ir.ops import Lookup, Mul, Ramp, Requantize
 from bitq.ir.types import Rescale, TensorType
-from bitq.lowering.builder import Builder, Pending, Stored, Value, lowest
+from bitq.lowering.builder import Builder, Lazy, Pending, Stored, Value, lowest
 from bitq.lowering.common import real, require, source
 from bitq.lowering.fixed import Reals, fix
+from bitq.lowering.shapes import Arranged, torch_order
 from bitq.lowering.standins import Affine, Square
 
 _NARROWER = 0.5 ** np.arange(0, 6, 0.25)
@@ -51,8 +52,16 @@ def hard_swish(builder: Builder, node: fx.Node, module: nn.Hardswish) -> Value:
     return product(builder, node, x, _gate(builder, node, x))
 
 
-def affine(builder: Builder, node: fx.Node, module: Affine) -> Value:
+def affine(builder: Builder, node: fx.Node, module: Affine) -> Value | Lazy:
     """``x · gain + offset``; a positive gain alone is a matter of what the integers stand for."""
+    value = builder.raw(source(node))
+    if isinstance(value, Arranged) and any(
+        torch.as_tensor(part).numel() > 1 for part in (module.gain, module.offset)
+    ):
+        parts = _along_channels(value, module)
+        if parts is not None:
+            gain, offset = parts
+            return replace(value, x=_ramp(builder, node, value.x, gain, gain, offset))
     value = builder.value(source(node))
     channels = value.shape[0]
     gain, offset = (_per_channel(node, values, value.shape) for values in (module.gain, module.offset))
@@ -194,6 +203,22 @@ def _spread(builder: Builder, first: fx.Node, module: nn.Module, step: float) ->
 def _apply(module: nn.Module, values: Reals) -> Reals:
     result: Reals = module(torch.from_numpy(values)).numpy()
     return result
+
+
+def _along_channels(value: Arranged, module: Affine) -> tuple[Reals, Reals] | None:
+    """Return constants by channel where the channels have become another axis, as behind ``permute(0, 2, 3, 1)``."""
+    order = torch_order(value.x).reshape(len(torch_order(value.x)), -1)
+    channel = np.empty(order.size, np.int64)
+    channel[order] = np.arange(len(order))[:, None]
+    channel, parts = channel[value.index], list[Reals]()
+    for constant in (module.gain, module.offset):
+        wanted = np.broadcast_to(real(torch.as_tensor(constant)), (1, *channel.shape))[0]
+        part = np.zeros(len(order))
+        part[channel] = wanted
+        if not np.array_equal(part[channel], wanted):
+            return None
+        parts.append(part)
+    return parts[0], parts[1]
 
 
 def _per_channel(node: fx.Node, values: torch.Tensor | float, shape: tuple[int, ...]) -> Reals:

@@ -209,13 +209,13 @@ class Builder:
         """Return what calibration saw of a node."""
         return self._seen[node.name]
 
-    def weight(self, layer: str) -> QuantizedWeight:
-        """Return the codes of a layer's weight.
+    def weight(self, node: fx.Node, layer: str) -> QuantizedWeight:
+        """Return the codes of a layer's weight; a function like ``F.linear`` names its parameter in ``node.meta``.
 
         Raises:
             DeployError: the policy left it in float.
         """
-        return self.codes(f"{layer}.weight")
+        return self.codes(node.meta.get("weight", f"{layer}.weight"))
 
     def codes(self, name: str) -> QuantizedWeight:
         """Return the codes of a parameter.

@@ -8,6 +8,7 @@ row in `bitq.lowering.forms`.
 from __future__ import annotations
 
 import copy
+import inspect
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 from torch import fx, nn
 
 from bitq.core.errors import DeployError
-from bitq.lowering.forms import ARITHMETIC, CALLS, CAT, COMPUTED, MAX, NEG, PARTS, SIZES, VIEWS
+from bitq.lowering.forms import ARITHMETIC, CALLS, CAT, COMPUTED, LAYERS, MAX, NEG, PARTS, SIZES, SPREAD, STACK, VIEWS
 from bitq.lowering.standins import Affine, Join, Minus, Most, Plus, Rearranged, Times
 
 
@@ -29,8 +30,9 @@ def as_modules(traced: fx.GraphModule) -> None:
         DeployError: a call has arguments that its module does not know; names the call.
     """
     for node in list(traced.graph.nodes):
+        _by_position(traced, node)
         if node.op in ("call_function", "call_method") and node.target in CALLS:
-            node = _replace(traced, node)
+            node = _insert(traced, node, CALLS[node.target], node.args[:1], node.args[1:], _options(node))
         elif node.op in ("call_function", "call_method"):
             node = _join(traced, node)
         if node.op == "call_module":
@@ -51,10 +53,18 @@ def path_of(node: fx.Node) -> str:
     return str(list(stack.values())[-1][0]) if stack else ""
 
 
-def _replace(traced: fx.GraphModule, node: fx.Node) -> fx.Node:
-    kwargs = {name: value for name, value in node.kwargs.items() if name != "inplace"}
-    source = kwargs.pop("input", None) if not node.args else node.args[0]
-    return _insert(traced, node, CALLS[node.target], (source,), node.args[1:], kwargs)
+def _by_position(traced: fx.GraphModule, node: fx.Node) -> None:
+    """Pass what a call reads by position, as all that follows expects it."""
+    names = ["input", "tensors", "other"]
+    if node.op == "call_module":
+        names = list(inspect.signature(traced.get_submodule(str(node.target)).forward).parameters)[:1]
+    kwargs = dict(node.kwargs)
+    node.args = (*node.args, *(kwargs.pop(name) for name in names if name in kwargs))
+    node.kwargs = kwargs
+
+
+def _options(node: fx.Node) -> dict[str, Any]:
+    return {name: value for name, value in node.kwargs.items() if name != "inplace"}
 
 
 def as_views(traced: fx.GraphModule) -> None:
@@ -93,10 +103,20 @@ def _is_size(node: fx.Node) -> bool:
 
 def _join(traced: fx.GraphModule, node: fx.Node) -> fx.Node:
     """Replace a call that reads several tensors, or a tensor and a constant; another stays, and is refused later."""
-    if node.target in CAT:
+    if node.target in LAYERS:
+        return _layer(traced, node)
+    if node.target in SPREAD and all(_is_product(user) for user in node.users):
+        return _insert(traced, node, nn.Identity, node.args[:1], (), {})
+    if node.target in CAT or node.target in STACK:
         values, rest = node.args[0], node.args[1:]
+        if node.target is torch.hstack:
+            rest = (1,)
+        if node.target in STACK and (*rest, *node.kwargs.values(), 0)[0] == 0:
+            return node
         if not isinstance(values, list | tuple) or not all(isinstance(value, fx.Node) for value in values):
             return node
+        if node.target not in CAT:
+            values = [_unsqueezed(traced, node, value, *rest, **node.kwargs) for value in values]
         return _insert(traced, node, Join, tuple(values), rest, dict(node.kwargs))
     if node.target in MAX:
         for user in list(node.users):
@@ -113,7 +133,7 @@ def _join(traced: fx.GraphModule, node: fx.Node) -> fx.Node:
         with traced.graph.inserting_before(node):
             inverse = traced.graph.call_function(torch.reciprocal, (b,))
         inverse.meta.update(node.meta)
-        form, b = "mul", _replace(traced, inverse)
+        form, b = "mul", _insert(traced, inverse, CALLS[torch.reciprocal], (b,), (), {})
     if isinstance(a, fx.Node) and isinstance(b, fx.Node):
         module = {"add": Plus, "sub": Minus, "mul": Times}[form]
         return _insert(traced, node, module, (a, b), node.args[2:], dict(node.kwargs))
@@ -131,6 +151,30 @@ def _join(traced: fx.GraphModule, node: fx.Node) -> fx.Node:
         case _:
             numbers = (1.0 / constant, 0.0)
     return _insert(traced, node, Affine, (x,), numbers, {})
+
+
+def _layer(traced: fx.GraphModule, node: fx.Node) -> fx.Node:
+    """Replace a layer whose weight is a parameter of the model itself; another stays, and is refused later."""
+    weight = node.kwargs.get("weight", node.args[1] if len(node.args) > 1 else None)
+    if not isinstance(weight, fx.Node) or weight.target not in dict(traced.named_parameters()):
+        return node
+    args = tuple(_constant(traced, value) for value in node.args[1:])
+    kwargs = {name: _constant(traced, value) for name, value in node.kwargs.items()}
+    new = _insert(traced, node, LAYERS[node.target], node.args[:1], args, kwargs)
+    new.meta["weight"] = str(weight.target)
+    return new
+
+
+def _is_product(node: fx.Node) -> bool:
+    """Whether a call multiplies two tensors, which may be of different sizes."""
+    return ARITHMETIC.get(node.target) == "mul" and all(isinstance(value, fx.Node) for value in node.args)
+
+
+def _unsqueezed(traced: fx.GraphModule, node: fx.Node, value: Any, dim: Any = 0) -> fx.Node:
+    with traced.graph.inserting_before(node):
+        new = traced.graph.call_function(torch.unsqueeze, (value, dim))
+    new.meta.update(node.meta)
+    return new
 
 
 def _constant(traced: fx.GraphModule, value: Any) -> Any:
@@ -202,9 +246,27 @@ def _show_in_place(traced: fx.GraphModule, node: fx.Node) -> None:
             user.replace_input_with(source, node)
 
 
+def results(result: Any) -> list[fx.Node]:
+    """Return the tensors in what a forward pass returns: in tuples, lists and dicts, named tuples and dataclasses.
+
+    Raises:
+        DeployError: there is something else in it.
+    """
+    if isinstance(result, fx.Node):
+        made = isinstance(result.target, type)
+        return results([*result.args, *result.kwargs.values()]) if made else [result]
+    values = list(result.values()) if isinstance(result, dict) else result
+    if not isinstance(values, list | tuple):
+        raise DeployError(f"the model returns {type(values).__name__}; tensors are expected, one or several.")
+    return [node for value in values for node in results(value)]
+
+
 def drop_last(traced: fx.GraphModule) -> None:
-    """Drop a softmax or argmax that is the last step: it does not change which score is largest."""
+    """Drop a softmax or argmax that is the last step, which leaves the largest score the largest, and any tuple."""
     output = next(node for node in reversed(traced.graph.nodes) if node.op == "output")
+    nodes = results(output.args[0])
+    output.args = (nodes[0] if len(nodes) == 1 else nodes,)
+    traced.graph.eliminate_dead_code()
     for last in list(output.all_input_nodes):
         if len(last.users) == 1 and isinstance(first := last.args[0] if last.args else None, fx.Node):
             kept = _is_softmax(traced, last) or _is_arg_max(last)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812  the name that everyone gives it
-from torch import nn
+from torch import Tensor, nn
 
 from bitq.lowering.standins import Curve, Mean, Most, Reshape, Square, Sum
 
@@ -87,6 +87,34 @@ def _dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> nn
     return nn.Dropout(p)
 
 
+def _linear(weight: Tensor, bias: Tensor | None = None) -> nn.Module:
+    return _with(nn.Linear(weight.shape[1], weight.shape[0], bias is not None), weight, bias)
+
+
+def _convolution(kind: type[nn.Conv1d | nn.Conv2d]) -> Callable[..., nn.Module]:
+    def build(
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> nn.Module:
+        outputs, inputs, *kernel = weight.shape
+        options = (kernel, stride, padding, dilation, groups, bias is not None)
+        layer: Any = kind(inputs * groups, outputs, *options)  # pyright: ignore[reportArgumentType]
+        return _with(layer, weight, bias)
+
+    return build
+
+
+def _with(layer: Any, weight: Tensor, bias: Tensor | None) -> nn.Module:
+    layer.weight = nn.Parameter(weight, requires_grad=False)
+    layer.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+    module: nn.Module = layer
+    return module
+
+
 _CURVES = (
     *(torch.exp, torch.expm1, torch.log, torch.log1p, torch.sqrt, torch.rsqrt, torch.reciprocal),
     *(torch.sin, torch.cos, torch.atan, torch.erf),
@@ -146,7 +174,15 @@ ARITHMETIC: dict[Any, str] = {
     **dict.fromkeys((operator.truediv, operator.itruediv, torch.div, torch.divide, "div", "div_"), "div"),
 }
 NEG = (operator.neg, torch.neg, "neg")
-CAT = (torch.cat, torch.concat)
+CAT, STACK = (torch.cat, torch.concat, torch.hstack), (torch.stack,)
+SPREAD = ("expand", "expand_as", torch.broadcast_to, "broadcast_to")
+"""What gives a value more places, which a product does by itself."""
+LAYERS: dict[Any, Callable[..., nn.Module]] = {
+    F.linear: _linear,
+    **dict.fromkeys((F.conv1d, torch.conv1d), _convolution(nn.Conv1d)),
+    **dict.fromkeys((F.conv2d, torch.conv2d), _convolution(nn.Conv2d)),
+}
+"""Functions that are given a weight."""
 MAX = (torch.max, "max")
 
 VIEWS = (
@@ -156,4 +192,4 @@ VIEWS = (
     *(torch.roll, torch.tile, torch.repeat_interleave, "roll", "tile", "repeat_interleave", "repeat", "expand"),
 )
 PARTS = (torch.chunk, torch.split, torch.unbind, "chunk", "split", "unbind")
-SIZES = ("size", "dim", "shape")
+SIZES = ("size", "dim", "shape", "numel")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 _NORM = "nn.BatchNorm1d or nn.BatchNorm2d, which costs nothing on the chip"
 _WIDER = "nn.Linear to the wanted size and a view"
@@ -41,7 +41,8 @@ _FUNCTIONS: dict[str, str] = {
     **dict.fromkeys(("gt", "lt", "ge", "le", "eq", "ne", "where", "sign", "masked_fill", "heaviside"), _CLAMP),
     **dict.fromkeys(("maximum", "minimum", "max", "min", "topk", "sort"), "x.amax(dim), nn.MaxPool, or torch.clamp"),
     **dict.fromkeys(("std", "var", "norm"), _SPREAD),
-    **dict.fromkeys(("stack", "hstack", "vstack"), "torch.cat along dim=1"),
+    **dict.fromkeys(("stack", "vstack"), "torch.stack or torch.cat along dim=1"),
+    **dict.fromkeys(("T", "mT"), "x.transpose(1, 2), which keeps the batch first"),
     **dict.fromkeys(("cumsum", "diff"), "nn.Conv1d, or slices such as x[..., 1:] - x[..., :-1]"),
     **dict.fromkeys(("zeros", "ones", "zeros_like", "ones_like", "full", "rand_like", "randn_like"), "a number"),
     "max_pool2d_with_indices": "F.max_pool2d with return_indices=False",
@@ -54,6 +55,8 @@ _FUNCTIONS: dict[str, str] = {
     "cosine_similarity": "nn.Linear",
     **dict.fromkeys(("long", "int", "bool", "argmax", "one_hot"), "real numbers up to the last step"),
     "unfold": "nn.Conv2d with a stride",
+    **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), "nn.Conv2d with a stride, or nn.ChannelShuffle"),
+    **dict.fromkeys(("mse_loss", "l1_loss", "smooth_l1_loss"), "(y - x).square().mean(dim=1, keepdim=True)"),
 }
 
 
@@ -61,11 +64,20 @@ def instead_of(module: nn.Module) -> str:
     """Return what could replace a module; '' where nothing is like it."""
     if hasattr(module, "parametrizations"):
         return "torch.nn.utils.parametrize.remove_parametrizations first, which leaves a plain layer"
+    if computes_weight(module):
+        return "torch.nn.utils.remove_weight_norm, or prune.remove, first, which leaves a plain layer"
     return _MODULES.get(type(module), "")
 
 
+def computes_weight(module: nn.Module) -> bool:
+    """Whether a layer makes its weight of other parameters, as weight norm and pruning let it."""
+    return isinstance(getattr(module, "weight", None), Tensor) and "weight" not in dict(module.named_parameters())
+
+
 def title(node: fx.Node) -> str:
-    """Return the name of the function or method that a node calls."""
+    """Return the name of the function or method that a node calls, or of the attribute that it reads."""
+    if node.target is getattr:
+        return str(node.args[1])
     return str(getattr(node.target, "__name__", node.target))
 
 

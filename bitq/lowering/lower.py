@@ -17,13 +17,13 @@ from bitq.ir.ops import ArgMax, Op, Requantize
 from bitq.ir.ranges import prove
 from bitq.ir.types import INT8, INT32, UINT7, UINT8, TensorType
 from bitq.lowering.builder import INPUT, WINNER, Builder, Lazy, Stored, Value
-from bitq.lowering.calls import path_of
+from bitq.lowering.calls import path_of, results
 from bitq.lowering.common import channels_last, order
 from bitq.lowering.fixed import halved
 from bitq.lowering.heads import as_errors
 from bitq.lowering.imports.roundings import Quantize, pin
 from bitq.lowering.instead import instead_of, instead_of_call, title
-from bitq.lowering.modules import MODULES
+from bitq.lowering.modules import MODULES, lowering_of
 from bitq.lowering.sequences import Turn
 from bitq.lowering.shapes import Arranged, torch_order
 from bitq.lowering.standins import Rearranged
@@ -61,7 +61,7 @@ def lower(
         RangeError: an accumulator may not fit in 32 bits.
     """
     traced = trace(quantized.model, calibration[:PROBE])
-    for node in traced.graph.nodes:
+    for node in sorted(traced.graph.nodes, key=lambda node: node.op != "call_module"):
         _refuse_strangers(node, traced)
     seen = observe(traced, calibration)
     pin(traced, seen)
@@ -78,7 +78,9 @@ def lower(
             outputs = [_scores(builder, value).name for value in _results(node)]
         else:
             module = traced.get_submodule(str(node.target))
-            builder.set(node, MODULES[type(module)](builder, node, module))
+            lowering = lowering_of(module)
+            assert lowering is not None  # `_refuse_strangers` was there before
+            builder.set(node, lowering(builder, node, module))
     ops = list(builder.ops)
     if classify:
         ops.append(ArgMax(name=WINNER, inputs=(outputs[0],), out=TensorType((1,), INT32, 1.0)))
@@ -123,27 +125,29 @@ def _refuse_strangers(node: fx.Node, traced: fx.GraphModule) -> None:
         where = f" of '{path_of(node)}'" if path_of(node) else ""
         if node.op == "get_attr":
             reader = next(iter(node.users))
+            known = node.target in dict(traced.named_parameters())
+            what = f"parameter '{node.target}'" if known else "a constant, or what is computed of parameters alone,"
             raise DeployError(
-                f"parameter '{node.target}' is read in the forward pass{where} by '{title(reader)}', which cannot be "
+                f"{what} is read in the forward pass{where} by '{title(reader)}', which cannot be "
                 f"lowered; give it to a layer that has it: {instead_of_call(reader) or 'nn.Linear for x @ weight'}."
             )
         instead = instead_of_call(node)
         instead = f"Use {instead}." if instead else f"Covered: {_covered()}, and functions that mean the same."
         raise DeployError(f"'{title(node)}' in the forward pass{where} cannot be lowered. {instead}")
-    if node.op == "call_module" and type(module := traced.get_submodule(str(node.target))) not in MODULES:
+    if node.op == "call_module" and lowering_of(module := traced.get_submodule(str(node.target))) is None:
         instead = f"Use {instead_of(module)}." if instead_of(module) else f"Covered: {_covered()}."
         raise DeployError(f"layer '{node.target}' ({type(module).__name__}) cannot be lowered. {instead}")
 
 
-def reads_channels_last(model: nn.Module, rank: int = 3) -> bool:
+def reads_channels_last(model: nn.Module, rows: Tensor) -> bool:
     """Whether a network reads its input as ``(batch, time, channels)`` or ``(batch, height, width, channels)``.
 
     Args:
         model: any module of one input.
-        rank: dimensions of its input, the batch included.
+        rows: real inputs ``(n, *shape)``.
     """
-    traced = trace(model)
-    return all(_is_turned(node, traced, rank) for node in traced.graph.nodes if node.op == "placeholder")
+    traced = trace(model, rows[:PROBE])
+    return all(_is_turned(node, traced, rows.dim()) for node in traced.graph.nodes if node.op == "placeholder")
 
 
 def _is_turned(node: fx.Node, traced: fx.GraphModule, rank: int) -> bool:
@@ -177,13 +181,10 @@ def _input(source: TensorType, spec: InputSpec, halving: Builder | None) -> Valu
 
 
 def _results(node: fx.Node) -> list[fx.Node]:
-    """Return what the forward pass returns: one tensor, or several in a tuple, list or dict."""
-    result = node.args[0]
-    values = list(result.values()) if isinstance(result, dict) else result
-    values = [values] if isinstance(values, fx.Node) else values
-    if not isinstance(values, list | tuple) or not all(isinstance(value, fx.Node) for value in values):
-        raise DeployError(f"the model returns {type(result).__name__}; tensors are expected, one or several.")
-    nodes = [value for value in values if isinstance(value, fx.Node)]
+    """Return what the forward pass returns: one tensor, or several in whatever holds them."""
+    nodes = results(node.args[0])
+    if not nodes:
+        raise DeployError("the model returns nothing that is computed; tensors are expected, one or several.")
     if len(set(nodes)) < len(nodes):
         raise DeployError("the model returns a value twice; return each once.")
     return nodes

@@ -19,6 +19,7 @@ from bitq.lowering.common import channels_last, pair, real, require, source
 from bitq.lowering.fixed import Reals
 from bitq.lowering.heads import MeanSquaredError, mean_squared_error
 from bitq.lowering.imports.roundings import Quantize, quantize
+from bitq.lowering.instead import computes_weight
 from bitq.lowering.pools import (
     adaptive_average_pool,
     adaptive_max_pool,
@@ -55,7 +56,7 @@ def linear(builder: Builder, node: fx.Node, module: nn.Linear) -> Value | Lazy:
     On more than a vector it is a convolution over one place whose channels are the last axis.
     """
     layer, value = str(node.target), builder.raw(source(node))
-    weight = builder.weight(layer)
+    weight = builder.weight(node, layer)
     codes = weight.codes
     if isinstance(value, Arranged) and value.permutes:
         # The columns follow, so nothing has to move.
@@ -90,7 +91,7 @@ def _at_every_place(builder: Builder, node: fx.Node, module: nn.Linear, weight: 
 def convolution(builder: Builder, node: fx.Node, module: nn.Conv1d | nn.Conv2d) -> Value:
     """A convolution over one or two dimensions, depthwise and dilated ones included."""
     layer, value = str(node.target), builder.raw(source(node))
-    weight = builder.weight(layer)
+    weight = builder.weight(node, layer)
     require(module.padding_mode == "zeros", layer, f"padding_mode='{module.padding_mode}'; only zeros are covered")
     codes = weight.codes if weight.codes.ndim == 4 else weight.codes[:, :, None, :]
     kernel = (codes.shape[2], codes.shape[3])
@@ -125,7 +126,7 @@ def softmax(builder: Builder, node: fx.Node, module: nn.Softmax | nn.LogSoftmax)
     """Always refused: as the last step it is gone before this."""
     raise DeployError(
         f"layer '{node.target}' cannot be lowered: a softmax is covered as the last step over dim=1, where it is "
-        "dropped because it does not change which score is largest."
+        "dropped because it does not change which score is largest; within a network torch.sigmoid is a gate."
     )
 
 
@@ -167,6 +168,12 @@ MODULES: dict[type[nn.Module], Lowering] = {
     **dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout), nothing),
     nn.Identity: nothing,
 }
+
+
+def lowering_of(module: nn.Module) -> Lowering | None:
+    """Return how a module becomes operations; a subclass without a forward pass of its own does as its base does."""
+    kinds = (kind for kind in type(module).__mro__ if kind in MODULES and kind.forward is type(module).forward)
+    return None if computes_weight(module) else MODULES.get(next(kinds, nn.Module))
 
 
 def _conv_padding(module: nn.Conv1d | nn.Conv2d, reach: Pair) -> tuple[Pair, Pair]:

@@ -98,7 +98,7 @@ def turned(builder: Builder, node: fx.Node, module: Turn) -> Value | Lazy:
         return rearrange(builder, node, module)
     x, shape = builder.stored(source), builder.seen(node).shape
     if isinstance(inner, nn.Linear):
-        weight = builder.weight(layer)
+        weight = builder.weight(node, layer)
         gain = np.broadcast_to(weight.scale * x.type.scale, (inner.out_features,))
         bias = cast("Tensor | None", inner.bias)
         offset = np.zeros(inner.out_features) if bias is None else bias.detach().double().numpy()

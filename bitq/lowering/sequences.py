@@ -24,6 +24,7 @@ Order = tuple[int, ...]
 _PLAIN, _BATCH_FIRST, _TIME_FIRST = (0, 1, 2), (0, 2, 1), (2, 0, 1)
 _PERMUTES = (torch.permute, "permute")
 _SWAPS = (torch.transpose, torch.swapaxes, torch.swapdims, "transpose", "swapaxes", "swapdims")
+_SQUEEZES = (torch.squeeze, "squeeze")
 _ZEROS = (torch.zeros, torch.zeros_like, "new_zeros")
 _SAME = ("requires_grad_", "type_as", "expand", "repeat")
 _ALL = slice(None, None, None)
@@ -107,10 +108,12 @@ class _Pass:
             module = self._traced.get_submodule(str(node.target)) if node.op == "call_module" else None
             if isinstance(module, nn.RNNBase):
                 self._take_apart(node, module)
-            elif (order := _permutation(node)) is not None:
+            elif states := [self._states[source] for source in node.all_input_nodes if source in self._states]:
+                self._read_states(node, states[0])
+            elif (order := _permutation(node)) is not None and len(order) == len(_PLAIN):
                 self._permute(node, order)
-            elif states := self._states.get(_first(node)):
-                self._read_states(node, states)
+            elif order is not None and order[1] == 0:
+                self._flatten(node, order)
             elif any(source in self._views for source in node.all_input_nodes):
                 self._read_view(node, module)
 
@@ -124,10 +127,21 @@ class _Pass:
 
     def _permute(self, node: fx.Node, order: Order) -> None:
         source = _first(node)
-        if len(order) != len(_PLAIN) or source in self._states:
-            return
         view = self._views.get(source, _View(source, _PLAIN))
         self._views[node] = replace(view, order=tuple(view.order[axis] for axis in order))
+
+    def _flatten(self, node: fx.Node, order: Order) -> None:
+        """Let ``x.permute(3, 0, 1, 2).flatten(2)`` flatten behind the batch, and turn the sequence afterwards."""
+        user = next(iter(node.users), node)
+        module = self._traced.get_submodule(str(user.target)) if user.op == "call_module" else None
+        sizes = module.sizes if isinstance(module, Reshape) else []
+        flat = len(sizes) == 3 and sizes[:2] == [node.meta["shape"][0], None]
+        if not flat and not (isinstance(module, nn.Flatten) and module.start_dim == 2 and module.end_dim == -1):
+            return
+        with self._traced.graph.inserting_before(user):
+            first = self._traced.graph.call_function(torch.permute, (_first(node), (0, order[0], *order[2:])))
+        made = self._insert(user, user.name, nn.Flatten(2), first)
+        self._views[user] = _View(made, (1, 0, 2))
 
     def _take_apart(self, node: fx.Node, owner: nn.RNNBase) -> None:
         path = str(node.target)
@@ -181,6 +195,9 @@ class _Pass:
         lstm, index = isinstance(last.owner, nn.LSTM), (_rest(node) or [None])[0]
         is_item = node.op == "call_function" and node.target is operator.getitem
         index = index[0] if isinstance(index, tuple) and all(i in (_ALL, ...) for i in index[1:]) else index
+        directions = 2 if last.owner.bidirectional else 1
+        if node.target in _SQUEEZES and index in (0, None) and directions * len(states.layers) == 1:
+            is_item, index = True, 0
         match states.depth, index:
             case 0, 0 if is_item:
                 self._views[node] = _View(states.whole, _order(last.owner), last)
@@ -189,7 +206,6 @@ class _Pass:
             case 1, 0 if is_item:
                 self._states[node] = replace(states, depth=2)
             case 2, int() if is_item:
-                directions = 2 if last.owner.bidirectional else 1
                 number, reverse = divmod(int(index) % (directions * len(states.layers)), directions)
                 pick = 0 if reverse else -1
                 node.replace_all_uses_with(self._direction(node, states.layers[number], bool(reverse), pick))
@@ -217,6 +233,7 @@ class _Pass:
                 node.replace_all_uses_with(self._insert(node, node.name, mean, view.node))
             case nn.Linear() if view.order == _BATCH_FIRST:
                 dense = self._insert(node, node.name, Turn(module, str(node.target)), view.node)
+                dense.meta.update(node.meta)
                 self._views[node] = _View(dense, view.order)
             case nn.Flatten() | Reshape() if view.order == _BATCH_FIRST:
                 node.replace_all_uses_with(self._insert(node, node.name, Turn(module, str(node.target)), view.node))
@@ -226,12 +243,11 @@ class _Pass:
                 with self._traced.graph.inserting_before(node):
                     taken = self._traced.graph.call_function(operator.getitem, (view.node, (_ALL, _ALL, step)))
                 node.replace_all_uses_with(taken)
-            case None if node.op == "output" and view.order == _BATCH_FIRST:
-                node.replace_input_with(_first(node), view.node)
             case _:
                 for source in node.all_input_nodes:
                     if (read := self._views.get(source)) is not None:
-                        node.replace_input_with(source, self._in_order(node, read))
+                        kept = node.op == "output" and read.order == _BATCH_FIRST  # as its integers lie
+                        node.replace_input_with(source, read.node if kept else self._in_order(node, read))
 
     def _in_order(self, before: fx.Node, view: _View) -> fx.Node:
         """Return a tensor as the network has it."""
@@ -257,14 +273,14 @@ def _rest(node: fx.Node) -> list[Any]:
 
 
 def _permutation(node: fx.Node) -> Order | None:
-    """Return the order that a call gives the axes of a tensor of three, None where it is no such call."""
-    rest = _rest(node)
+    """Return the order that a call gives the axes of a tensor, None where it is no such call."""
+    rest, rank = _rest(node), len(node.meta.get("shape", _PLAIN))
     if node.target in _PERMUTES:
         axes = rest[0] if len(rest) == 1 and isinstance(rest[0], list | tuple) else rest
-        return tuple(int(axis) % 3 for axis in axes)
+        return tuple(int(axis) % rank for axis in axes)
     if node.target in _SWAPS:
-        order = list(_PLAIN)
-        first, second = (int(axis) % 3 for axis in rest)
+        order = list(range(rank))
+        first, second = (int(axis) % rank for axis in rest)
         order[first], order[second] = order[second], order[first]
         return tuple(order)
     return None

@@ -17,14 +17,16 @@ class Whole(nn.Module):
 class Reshape(nn.Module):
     """``x.view(...)``: sizes as written; None stands for one that was computed, as ``x.shape[0]`` is.
 
-    Behind the batch, one computed size is what is left, as -1 is.
+    Behind the batch, one computed size is what is left, as -1 is; the second of three is the batch of a sequence that
+    has the time first.
     """
 
     def __init__(self, *sizes: int | Sequence[int | None] | None) -> None:
         super().__init__()
         first = sizes[0] if sizes else None
         self.sizes: list[int | None] = list(first if isinstance(first, Sequence) else sizes)  # pyright: ignore[reportAttributeAccessIssue]
-        if None in self.sizes[1:]:
+        second = len(self.sizes) == 3 and self.sizes[1] is None and self.sizes[0] not in (None, -1)
+        if None in self.sizes[1:] and not second:
             batch = None if self.sizes[0] == -1 else self.sizes[0]
             self.sizes = [batch, *(-1 if size is None else size for size in self.sizes[1:])]
             if self.sizes.count(-1) > 1:
@@ -32,7 +34,7 @@ class Reshape(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` in its new shape."""
-        return x.reshape([len(x) if size is None else size for size in self.sizes])
+        return x.reshape([x.shape[axis] if size is None else size for axis, size in enumerate(self.sizes)])
 
 
 class Plus(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from bitq.core.errors import DeployError
 from bitq.ir.types import TensorType
 from bitq.lowering.calls import as_modules, as_views, drop_last
 from bitq.lowering.sequences import as_recurrences
-from bitq.lowering.standins import Whole
+from bitq.lowering.tracer import Tracer
 
 _NOT_THEIRS = tuple(str(folder) for folder in (Path(torch.__file__).parent, Path(__file__).parent))
 
@@ -39,29 +39,25 @@ class Seen:
         return max(-self.low, self.high) or 1.0
 
 
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, Whole) or super().is_leaf_module(m, module_qualified_name)
-
-
 def trace(model: nn.Module, rows: Tensor | None = None) -> fx.GraphModule:
     """Trace a module with every ``torch.nn`` layer as one call, and functions as the layers that they stand for.
 
     Args:
         model: any module of one input.
-        rows: real inputs ``(n, *shape)``, on which both have to give the same.
+        rows: real inputs ``(n, *shape)``, whose sizes the forward pass sees, and on which both have to give the same.
 
     Raises:
         DeployError: the forward pass depends on values and cannot be traced, and says where; or call by call it
             gives something else.
     """
     try:
-        tracer = _Tracer()
-        traced = fx.GraphModule(model, tracer.trace(model.eval()))
+        with torch.no_grad():
+            graph = Tracer(None if rows is None or not len(rows) else rows[:1]).trace(model.eval())
+        traced = fx.GraphModule(model, graph)
     except Exception as error:
         raise DeployError(
             f"{type(model).__name__} cannot be traced{_place(error)}: {error}. Its forward pass may call layers and "
-            "tensor functions, but not branch or assert on values and shapes, or assign to a part of a tensor."
+            "tensor functions, but not branch or assert on values or the number of rows, or set part of a tensor."
         ) from error
     inputs = [node.name for node in traced.graph.nodes if node.op == "placeholder" and node.users]
     if len(inputs) != 1:
@@ -102,6 +98,7 @@ def _hold(model: nn.Module, traced: fx.GraphModule, rows: Tensor) -> None:
 
 def _tensors(result: Any) -> list[Tensor]:
     """Return every tensor in what a network gives."""
+    result = vars(result) if is_dataclass(result) else result
     values = result.values() if isinstance(result, dict) else result
     if isinstance(values, Tensor):
         return [values]
@@ -126,12 +123,7 @@ def observe(traced: fx.GraphModule, inputs: Tensor) -> dict[str, Seen]:
         raise DeployError("calibration needs real inputs; got none.")
     observer = _Observer(traced)
     for part in inputs.split(512):
-        try:
-            observer.run(part)
-        except (RuntimeError, IndexError) as error:
-            raise DeployError(
-                f"the traced network cannot be run on inputs {tuple(part.shape)}: {str(error).splitlines()[0]}"
-            ) from error
+        observer.run(part)
         for node in traced.graph.nodes:
             seen = observer.seen.get(node.name)
             if seen is not None and not math.isfinite(seen.high - seen.low):
@@ -142,10 +134,18 @@ def observe(traced: fx.GraphModule, inputs: Tensor) -> dict[str, Seen]:
 class _Observer(fx.Interpreter):
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
+        self.extra_traceback = False
         self.seen: dict[str, Seen] = {}
 
     def run_node(self, n: fx.Node) -> Any:
-        result = super().run_node(n)
+        try:
+            result = super().run_node(n)
+        except (RuntimeError, IndexError) as error:
+            raise DeployError(
+                f"'{n.target}' in the forward pass cannot be run on rows like those of calibration: "
+                f"{str(error).splitlines()[0]}. The batch alone is the first size of a view; "
+                "nn.Linear reads (batch, time, features) as it is."
+            ) from error
         if isinstance(result, Tensor):
             low, high = float(result.min()), float(result.max())
             if (old := self.seen.get(n.name)) is not None:

@@ -27,6 +27,7 @@ class Own(nn.Module):
         self.steps, self.out = steps, nn.LazyLinear(10)
         self.conv, self.two, self.more = (nn.Conv2d(i, o, 3, padding=1) for i, o in ((1, 4), (1, 4), (4, 4)))
         self.each, self.rnn = nn.Linear(8, 8), nn.GRU(8, 6, batch_first=True)
+        self.turned = nn.GRU(8, 6)
         self.layer = layer() if layer else nn.Identity()
         self.gain = nn.Parameter(torch.rand(1, 4, 1, 1))
         self.register_buffer("mean", torch.tensor(0.2))
@@ -84,6 +85,26 @@ WORKS = {
     "chunk": head(unpacked),
     "split": on_conv(lambda y: torch.split(y, [1, 3], dim=1)[1]),
     "permute": on_conv(lambda y: y.permute(0, 2, 3, 1).contiguous()),
+    "stack": on_conv(lambda y: torch.stack((y[:, 0], y[:, 1] * 2), 1)),
+    "stack and sum": head(lambda m, x: torch.stack([m.conv(x)[:, 0], m.two(x)[:, 0]], dim=-1).sum(-1)),
+    "F.linear": head(lambda m, x: F.linear(x, m.each.weight, bias=m.each.bias)),
+    "F.conv2d": head(lambda m, x: F.conv2d(x, m.conv.weight, m.conv.bias, stride=2, padding=1)),
+    "all by name": head(lambda m, x: F.relu(input=m.conv(input=torch.add(input=x, other=x)))),
+    "the sum of parts": head(lambda m, x: sum(F.relu(part) for part in m.conv(x).chunk(2, dim=1))),
+    "branches on shapes": head(lambda m, x: m.conv(x if x.dim() == 4 and x.shape[1] == 1 else x[:, :1])),
+    "sizes in sizes": on_conv(lambda y: y[..., : y.shape[-1] // 2].reshape(y.size(0), y.size(1) * y.size(2), -1)),
+    "a kernel by size": on_conv(lambda y: F.avg_pool2d(y, kernel_size=y.size()[2:])),
+    "channels shuffled": on_conv(lambda y: y.view(y.size(0), 2, y.size(1) // 2, 64).transpose(1, 2).flatten(1)),
+    "a loop over steps": on_conv(lambda y: sum(y[..., i] for i in range(0, y.shape[-1], 4))),
+    "a type in question": head(lambda m, x: m.conv(x if x.dtype == torch.float32 else x.float())),
+    "a gate that is expanded": on_conv(lambda y: y * torch.sigmoid(y.mean((2, 3), keepdim=True)).expand_as(y)),
+    "a gain of the last axis": head(lambda m, x: m.conv(x).permute(0, 2, 3, 1) * m.gain.flatten()),
+    "parameters computed": head(lambda m, x: m.conv(x) * torch.softmax(m.gain.flatten(), 0).view(1, -1, 1, 1)),
+    "time before batch": head(lambda m, x: m.turned(m.conv(x)[:, :1].permute(2, 0, 1, 3).flatten(2))[0][-1]),
+    "time before batch by sizes": head(
+        lambda m, x: m.turned((y := m.conv(x[..., :2]).permute(2, 0, 3, 1)).reshape(y.size(0), y.size(1), -1))[0][-1]
+    ),
+    "the state alone": head(lambda m, x: m.rnn(x.squeeze(1))[1].squeeze(0)),
     "roll": on_conv(lambda y: torch.roll(y, 1, -1)),
     "differences": on_conv(lambda y: y[..., 1:] - y[..., :-1]),
     "a list as index": on_conv(lambda y: y[:, [0, 2]]),
@@ -127,7 +148,24 @@ WORKS = {
     "squeezed at the end": lambda m, x: m.out(x.flatten(1))[:, :, None, None].squeeze(),
 }
 
+
+class OwnConv(nn.Conv2d):
+    def __init__(self, inputs, outputs):
+        super().__init__(inputs, outputs, 3, padding=1)
+
+
+class SamePadded(nn.Conv2d):
+    def forward(self, x):
+        size, kernel, stride = x.shape[-1], self.weight.shape[-1], self.stride[0]
+        pad = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        if pad > 0:
+            x = F.pad(x, [pad // 2, pad - pad // 2] * 2)
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+
 LAYERS = {
+    "subclass": (head(lambda m, x: m.layer(x)), lambda: OwnConv(1, 3)),
+    "subclass with a forward pass": (head(lambda m, x: m.layer(x)), lambda: SamePadded(1, 3, 3, stride=2)),
     "module list": (head(dense_blocks), lambda: nn.ModuleList([nn.Conv2d(1, 3, 3, 1, 1), nn.Conv2d(4, 3, 3, 1, 1)])),
     "module dict": (head(lambda m, x: m.layer["a"](x)), lambda: nn.ModuleDict({"a": nn.Conv2d(1, 3, 3)})),
     "nested": (
@@ -166,18 +204,21 @@ def branching(y):
 
 
 REFUSED = {
-    "stack": (on_conv(lambda y: torch.stack((y, y), 1)), "'stack' .*Use torch.cat"),
+    "stack of rows": (on_conv(lambda y: torch.stack((y, y)).mean(0)), "'stack' .*Use torch.stack or .*along dim=1"),
     "einsum": (on_conv(lambda y: torch.einsum("bchw,bchw->bh", y, y)), "'einsum' .*Use nn.Linear"),
     "matmul": (on_conv(lambda y: y @ y.transpose(2, 3)), "'matmul' .*Use nn.Linear"),
     "attention": (on_conv(lambda y: F.scaled_dot_product_attention(y, y, y)), "'scaled_dot.*Use nn.GRU"),
     "layer norm": (on_conv(lambda y: F.layer_norm(y, (8,))), "'layer_norm' .*Use nn.BatchNorm"),
-    "F.linear": (head(lambda m, x: F.linear(x, m.each.weight)), "'each.weight' .*by 'linear'.*nn.Linear"),
-    "F.conv2d": (head(lambda m, x: F.conv2d(x, m.conv.weight)), "'conv.weight' .*by 'conv2d'.*nn.Conv2d"),
+    "a weight that is computed": (
+        head(lambda m, x: F.conv2d(x, m.conv.weight / m.conv.weight.std())),
+        "computed of parameters alone, is read .*by 'conv2d'.*nn.Conv2d",
+    ),
+    "a product of matrices": (head(lambda m, x: x @ m.each.weight), "'each.weight' .*by 'matmul'.*nn.Linear"),
     "upsampling": (on_conv(lambda y: F.interpolate(y, scale_factor=2)), "'interpolate' .*Use nn.Linear"),
     "condition": (on_conv(branching), r"traced \(test_forms.py, line \d+\).*not branch or assert on"),
     "comparison": (on_conv(lambda y: y * (y > 0)), "'gt' .*Use F.relu"),
     "comparison as numbers": (on_conv(lambda y: (y > 0).float()), "'gt' .*Use F.relu"),
-    "assignment": (on_conv(assigned), "traced .*assign to a part"),
+    "assignment": (on_conv(assigned), "traced .*set part of"),
     "in place through a view": (on_conv(through_a_view), IN_PLACE),
     "in place after a view": (on_conv(after_a_view), IN_PLACE),
     "in place by two names": (on_conv(by_two_names), IN_PLACE),
@@ -189,7 +230,8 @@ REFUSED = {
     "mirrored border": (on_conv(lambda y: F.pad(y, (1, 1, 1, 1), mode="reflect")), "'pad'.*only 'constant'"),
     "indices": (on_conv(lambda y: F.max_pool2d(y, 2, return_indices=True)[0]), "'max_pool2d.*return_indices=False"),
     "spectrum": (on_conv(lambda y: torch.fft.rfft(y).abs()), "'fft_rfft' in the forward pass"),
-    "a size that is computed": (on_conv(lambda y: y[:, : y.shape[2] // 4]), "'floordiv' is computed.*a number"),
+    "rows counted": (on_conv(lambda y: y * 2 if y.shape[0] > 4 else y), "traced .*number of rows"),
+    "the length of the batch": (on_conv(lambda y: y.view(len(y), -1)), r"traced .*len\(\) .*write x\.shape\[0\]"),
     "another type": (on_conv(lambda y: y.to(torch.float64).float()), "'to'.*torch.float64"),
     "a learned state": (
         head(lambda m, x: m.rnn(x.squeeze(1), m.gain[0, 0].expand(1, x.size(0), 6))[0][:, -1]),
@@ -214,6 +256,7 @@ REFUSED_LAYERS = {
     "upsample": (READ, lambda: nn.Upsample(scale_factor=2), "'layer' .Upsample.*Use nn.Linear"),
     "pixel shuffle": (READ, lambda: nn.PixelShuffle(2), "'layer' .PixelShuffle.*Use nn.Conv2d"),
     "gated": (READ, lambda: nn.GLU(1), r"'layer' .GLU.*Use nn.Sigmoid as a gate"),
+    "old norm of weights": (READ, lambda: nn.utils.weight_norm(nn.Linear(8, 4)), "'layer'.*remove_weight_norm"),
     "norm of weights": (READ, lambda: nn.utils.parametrizations.weight_norm(nn.Linear(8, 4)), "remove_parametriz"),
     "mirrored": (READ, lambda: nn.Conv2d(4, 2, 3, padding=1, padding_mode="reflect"), "'layer'.*only zeros"),
     "nested": (READ, lambda: nn.Sequential(nn.Sequential(nn.LPPool2d(2, 2))), r"'layer\.0\.0' .LPPool2d.*Use"),

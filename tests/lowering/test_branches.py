@@ -1,3 +1,6 @@
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
@@ -124,7 +127,7 @@ def test_an_argmax_at_the_end_is_the_winner():
     assert (evaluate(graph, x).winners == truth.numpy()).mean() >= 0.99
 
 
-@pytest.mark.parametrize(("form", "says"), [("twice", "returns a value twice"), ("number", "returns tuple")])
+@pytest.mark.parametrize(("form", "says"), [("twice", "returns a value twice"), ("number", "returns int")])
 def test_outputs_that_are_none_are_refused(form, says):
     with pytest.raises(DeployError, match=says):
         whole(Many(form), (6,))
@@ -150,3 +153,37 @@ def test_two_inputs_are_refused_by_name():
 def test_what_is_not_covered_says_why(call, says):
     with pytest.raises((DeployError, RuntimeError), match=says):
         lowered(Call(call), (3, 4, 5))
+
+
+class Named(NamedTuple):
+    label: torch.Tensor
+    more: list
+
+
+@dataclass
+class Held:
+    label: torch.Tensor
+    more: list
+
+
+@pytest.mark.parametrize("holder", [Named, Held])
+def test_what_holds_several_outputs_is_gone(holder):
+    class Holding(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn, self.head = nn.GRU(3, 4, batch_first=True), nn.Linear(4, 2)
+
+        def forward(self, x):
+            steps, _ = self.rnn(x)
+            return holder(label=self.head(steps[:, -1]), more=[steps])
+
+    torch.manual_seed(0)
+    real = torch.randint(-128, 128, (200, 5, 3)) / 64
+    quantized = Quantizer(Holding().eval(), {"*": "int8"}, ROUND_ONLY).finish()
+    graph = lower(quantized, real, InputSpec((5, 3), 1 / 64, 0, channels_last=True))
+    scores = evaluate(graph, (real * 64).numpy().astype(np.int8)).scores
+    with torch.no_grad():
+        held = quantized.model(real)
+    pairs = ((scores[:, :2], held.label), (scores[:, 2:], held.more[0]))
+    for name, (made, truth) in zip(graph.outputs, pairs, strict=True):
+        assert np.abs(made * graph.types()[name].scale - truth.flatten(1).numpy()).max() < 0.03

@@ -172,8 +172,8 @@ def test_a_convolution_before_and_the_input_of_a_watch():
         def forward(self, x):
             return self.head(self.rnn(torch.relu(self.conv(x)).transpose(1, 2))[0][:, -1])
 
-    assert not reads_channels_last(Convolved())
-    assert reads_channels_last(Written(last))
+    assert not reads_channels_last(Convolved(), torch.zeros(4, 3, TIME))
+    assert reads_channels_last(Written(last), torch.zeros(4, TIME, 3))
     lowered(Convolved(), (3, TIME), channels_last=False)
     # The other order costs a transpose; in a square the two look alike.
     lowered(Convolved(), (3, TIME))

@@ -108,7 +108,7 @@ def test_what_cannot_be_folded_is_moved(module):
         (lambda x: F.pad(x, (1, 1), mode="reflect"), "mode='reflect'"),
         (lambda x: F.pad(x, (-1, 0)), r"padding=\(-1, 0\) cuts"),
         (lambda x: F.pad(x, (0, 0, 1, 1)), "pads the channels"),
-        (lambda x: x[:, : x.shape[1] - 1], "computed in the forward pass"),
+        (lambda x: x[:, : len(x.shape) + x[0, 0].numel() - 11], "computed in the forward pass"),
         (lambda x: x.flip(2).sort(2), "'sort' in the forward pass"),
     ],
 )
