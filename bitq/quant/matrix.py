@@ -78,6 +78,7 @@ class Matrix:
         self._fixed_scale: Tensor | None = None
         self._frozen: Tensor | None = None
         self._target: Tensor | None = None
+        self._codes: Tensor | None = None
         self._projected: Tensor | None = None
         self._moment = Moment(0.0, 1.0)
         self.learned: LearnedScale | None = None
@@ -114,8 +115,8 @@ class Matrix:
 
     def show(self, moment: Moment) -> None:
         """Set the latent weights aside and let the network see the forward map of them."""
-        if self.done and self.tuned is not None and self._target is not None:
-            self._rescale(self.tuned.data.repeat_interleave(self._tied, 0))
+        if self.done and self.tuned is not None:
+            self._rescale(self.tuned.data)
         if self._forward is None or self._latent is not None or self.done:
             return
         seen, self._projected, self._moment = self._projected, None, moment
@@ -125,8 +126,8 @@ class Matrix:
 
     def hide(self) -> None:
         """Put the latent weights back, for the optimizer to update them, and bring the gradient to them."""
-        if self.done and self.tuned is not None and self.parameter.grad is not None:
-            slope = self.parameter.grad.mul_(self.codes())
+        if self._codes is not None and self.tuned is not None and self.parameter.grad is not None:
+            slope = self.parameter.grad.mul_(self._codes)
             if self._tied > 1:
                 slope = slope.reshape(self.replicas, -1).sum(1)
                 self.tuned.grad, self.parameter.grad = slope.reshape(self.tuned.shape), None
@@ -216,6 +217,7 @@ class Matrix:
         if bool(chosen.all()):
             self.done = True
             self.parameter.grad = None
+            self._codes = (target / self._fixed_scale).round_()
             if self.tuned is None:
                 self.parameter.requires_grad = False
             else:
@@ -224,11 +226,11 @@ class Matrix:
     def _rescale(self, scale: Tensor) -> None:
         """Give frozen weights another scale, at least a hundredth of what it was."""
         assert self._fixed_scale is not None
-        assert self._target is not None
-        scale = torch.maximum(scale, 0.01 * self._fixed_scale)
-        self._target = self._target.div_(self._fixed_scale).round_().mul_(scale)
-        self._fixed_scale = scale.clone()
-        self.parameter.data.copy_(self._target)
+        assert self._codes is not None
+        if self._tied > 1:
+            scale = scale.repeat_interleave(self._tied, 0)
+        self._fixed_scale = torch.maximum(scale, 0.01 * self._fixed_scale)
+        torch.mul(self._codes, self._fixed_scale, out=self.parameter.data)
 
     def hold(self) -> None:
         """Put frozen weights back to their codeword."""
