@@ -84,7 +84,7 @@ def fit(
     if policy and method is None:
         raise ConfigError("policy: a method is needed that brings the weights to the codebook.")
     x, task = to_float(data.train.x, data.input), TASKS[data.task]
-    channels_last = x.dim() == 4 and _runs_on_channels_last(model, x)
+    channels_last = runs_on_channels_last(model, x)
     quantizer = Quantizer(model, policy, method) if policy and method else None
     if config.distill and data.task != "classification":
         raise ConfigError(f"train.distill: softens scores of classes; set 0 for data.task={data.task}.")
@@ -117,8 +117,10 @@ def fit(
     return Fitted(quantized, curve.histories[0], before, histograms, after, evolution)
 
 
-def _runs_on_channels_last(model: nn.Module, x: Tensor) -> bool:
-    """Whether a network takes that layout of memory; one that calls ``view`` behind a convolution does not."""
+def runs_on_channels_last(model: nn.Module, x: Tensor) -> bool:
+    """Whether a network reads images and takes that layout; one that calls ``view`` behind a convolution does not."""
+    if x.dim() != 4:
+        return False
     tried = copy.deepcopy(model).eval()
     tried.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  torch's overload lacks it
     try:

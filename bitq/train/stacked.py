@@ -27,15 +27,18 @@ from bitq.quant.policy import Policy
 from bitq.quant.quantizer import QuantizedModel, Quantizer
 from bitq.train.config import TrainConfig
 from bitq.train.curve import Curve, Epoch
-from bitq.train.fit import Fitted, calibration_rows, trainer
+from bitq.train.fit import Fitted, calibration_rows, runs_on_channels_last, trainer
 from bitq.train.inference import outputs, reestimate_batch_norm, to_float
 from bitq.train.metrics import METRICS
 from bitq.train.module import EpochModule
 from bitq.train.side_by_side import stack, unstack
 from bitq.train.tasks import answers
 
-MOST_MULTIPLICATIONS = 6_000_000
-"""Of a lone network's step; above it, what is computed costs more than the calls, and processes do as well."""
+MOST_MULTIPLICATIONS = 16_000_000
+"""Of a lone network's step; above it, what is computed costs more than the calls, and processes do as well.
+
+The LeNet-class network, 11 million at 128 images a step, is the largest that was measured (docs/search.md).
+"""
 
 _SCALES = ("tensor", "gate", "channel", "none")
 
@@ -85,11 +88,13 @@ def fit_stacked(
     """
     wide = stack(models)
     together = _Together(wide, len(models), data.input.shape[0])
+    x, y = to_float(data.train.x, data.input), torch.from_numpy(data.train.y)
+    if runs_on_channels_last(together, x):  # the weights decide for the inputs
+        wide.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  torch's overload lacks it
     quantizer = None
     if policy and method is not None:
         each = [method.strength] * len(models) if strengths is None else list(strengths)
         quantizer = Quantizer(wide, policy, replace(method, strength=max(each)), each)
-    x, y = to_float(data.train.x, data.input), torch.from_numpy(data.train.y)
     module = _Module(together, x, y, _loss(len(models), torch.tensor(data.class_weights)), config, seeds, quantizer)
     curve = _Curve(data, x, config, quantizer, on_epoch, len(models))
     trainer(config, curve).fit(module)

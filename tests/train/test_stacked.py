@@ -7,6 +7,8 @@ from torch import nn
 
 from bitq.config import named_method
 from bitq.core.errors import TrainingError
+from bitq.nn.config import LenetConfig
+from bitq.nn.lenet import build
 from bitq.train.config import TrainConfig
 from bitq.train.fit import fit
 from bitq.train.stacked import fit_stacked, pays
@@ -59,6 +61,35 @@ def test_what_comes_out_is_codes_times_one_scale_each(how):
             scale = torch.from_numpy(weight.scale).float().reshape(-1, 1)
             assert torch.allclose(fitted.quantized.model.get_parameter(name), torch.from_numpy(weight.codes) * scale)
         assert (fitted.after == blobs().test.y).mean() > 0.6
+
+
+def image_network(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    body = nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2))
+    return nn.Sequential(body, nn.Flatten(), nn.Linear(36, 3))
+
+
+def test_replicas_read_images_with_channels_innermost_and_learn_what_they_learn_alone():
+    data, layouts = blobs(shape=(1, 8, 8)), []
+
+    def note(module, args, output):
+        if module.training and output.dim() == 4:
+            layouts.append(output.is_contiguous(memory_format=torch.channels_last))
+
+    config = replace(CONFIG, epochs=1)
+    with torch.nn.modules.module.register_module_forward_hook(note):
+        group = fit_stacked([image_network(seed) for seed in (1, 2)], data, config, (1, 2))
+    assert layouts
+    assert all(layouts)
+    for seed, together in zip((1, 2), group, strict=True):
+        assert torch.allclose(state(together), state(fit(image_network(seed), data, config, seed)), atol=1e-3)
+
+
+def test_a_group_pays_up_to_a_lenet_on_whole_images():
+    data = blobs(shape=(1, 28, 28))
+    config = replace(CONFIG, batch=128)
+    assert pays(build(LenetConfig(), (1, 28, 28), 3), data, config, None)
+    assert not pays(build(LenetConfig(channels=[16, 32]), (1, 28, 28), 3), data, config, None)
 
 
 def test_the_same_seeds_give_the_same_bits_and_each_its_own():
