@@ -66,10 +66,8 @@ int main(void);
 #define VECTORS @VECTORS@
 
 @TABLES@
-extern volatile int32_t bitq_test;
-extern volatile uint32_t bitq_test_cycles;
-volatile int32_t bitq_test;
-volatile uint32_t bitq_test_cycles;
+static volatile int32_t bitq_test;
+static volatile uint32_t bitq_test_cycles;
 
 static void print(const char *text)
 {

@@ -21,6 +21,17 @@ _CMAKE = """\
 cmake_minimum_required(VERSION 3.13)
 project(bitq_@NAME@ LANGUAGES C)
 
+# Models that are linked together share the files of the runtime that they have in common.
+foreach(file@RUNTIME@)
+    file(SHA256 ${CMAKE_CURRENT_SOURCE_DIR}/${file} hash)
+    get_property(other GLOBAL PROPERTY bitq_${file})
+    if(other AND NOT other STREQUAL hash)
+        message(FATAL_ERROR
+            "bitq_@NAME@: ${file} is not that of another model; export both with one version of bitq.")
+    endif()
+    set_property(GLOBAL PROPERTY bitq_${file} ${hash})
+endforeach()
+
 add_library(bitq_@NAME@ STATIC
 @SOURCES@)
 target_include_directories(bitq_@NAME@ PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
@@ -74,9 +85,20 @@ build:
 _ZEPHYR_CMAKE = """\
 if(CONFIG_BITQ_@UPPER@)
     zephyr_library_named(bitq_@NAME@)
-    zephyr_library_sources(
-@ZEPHYR_SOURCES@    )
+    zephyr_library_sources(../model.c)
     zephyr_include_directories(${CMAKE_CURRENT_SOURCE_DIR}/..)
+    # Zephyr links libraries whole: of several models the first one brings a file of the runtime.
+    foreach(file@RUNTIME@)
+        file(SHA256 ${CMAKE_CURRENT_SOURCE_DIR}/../${file} hash)
+        get_property(other GLOBAL PROPERTY bitq_${file})
+        if(NOT other)
+            set_property(GLOBAL PROPERTY bitq_${file} ${hash})
+            zephyr_library_sources(../${file})
+        elseif(NOT other STREQUAL hash)
+            message(FATAL_ERROR
+                "bitq_@NAME@: ${file} is not that of another model; export both with one version of bitq.")
+        endif()
+    endforeach()
     if(CONFIG_BITQ_@UPPER@_SELFTEST)
         zephyr_library_sources(../example_main.c)
         zephyr_library_compile_definitions(BITQ_SELFTEST)
@@ -120,6 +142,7 @@ def integrations(name: str, sources: Iterable[str]) -> dict[str, str]:
         sources: names of every C file in the folder.
     """
     sources = sorted(sources)
+    runtime = [source for source in sources if source not in (EXAMPLE, "model.c", "model.h", f"{name}.h")]
     compiled = [source for source in sources if source.endswith(".c") and source != EXAMPLE]
     values = {
         "@NAME@": name,
@@ -127,7 +150,7 @@ def integrations(name: str, sources: Iterable[str]) -> dict[str, str]:
         "@HEADER@": f"{name}.h",
         "@CORES@": _ARDUINO_CORES,
         "@SOURCES@": "".join(f"    {source}\n" for source in compiled).rstrip("\n"),
-        "@ZEPHYR_SOURCES@": "".join(f"        ../{source}\n" for source in compiled),
+        "@RUNTIME@": "".join(f"\n        {file}" for file in runtime),
     }
     printed: dict[str, str] = {}
     for path, text in _FILES.items():

@@ -36,6 +36,9 @@ Call it with {input_length} inputs (`{dtype}`, shape {shape}, channels last) and
 - Arduino: copy the folder into `libraries/`, `#include <{name}.h>`; the example `selftest` says whether it is exact.
 - Zephyr: add the folder to `ZEPHYR_EXTRA_MODULES`, set `CONFIG_BITQ_{upper}=y`, `#include "{name}.h"`.
 
+Several models in one firmware, each in its folder and included by its name, share the files `bitq*` that they have in
+common; so export them with one version of bitq. These build systems see to it; elsewhere compile each such file once.
+
 ## Input
 
 An input integer q stands for the real value `(q - ({zero_point})) * {scale!r}`; clip what lies outside to
@@ -106,10 +109,10 @@ def _stream(manifest: Manifest) -> str:
         "\n## One sample at a time\n\n"
         f"    static {stream.state} state;\n\n"
         f"    {name}_reset(&state);\n"
-        f"    int32_t class = {name}_push(&state, sample, scores);\n\n"
+        f"    int32_t winner = {name}_push(&state, sample, scores);\n\n"
         f"Push each sample, `int16_t` values in the units of the input. Every {stream.hop} samples the call returns "
         "what the model says of all samples since the reset, in between −1. "
-        f"After as many samples as `{name}_run` takes both say the same.\n"
+        f"After as many samples as `{name}_run` takes both say the same. Both work in the same static buffer.\n"
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from bitq.codegen.integrations import integrations
+from bitq.core.errors import ToolError
 from bitq.core.processes import find_tool, run_tool
 from bitq.device.compiler import STRICT, host_compiler
 from tests.delivered import deliver
@@ -47,8 +48,10 @@ ZEPHYR_MODULE = {
 
 ZEPHYR_CMAKE = """cmake_minimum_required(VERSION 3.13)
 project(application C)
-set(CONFIG_BITQ_NET y)
-set(CONFIG_BITQ_NET_SELFTEST y)
+foreach(name NET SECOND)
+    set(CONFIG_BITQ_${name} y)
+    set(CONFIG_BITQ_${name}_SELFTEST y)
+endforeach()
 macro(zephyr_library_named name)
     set(ZEPHYR_CURRENT_LIBRARY ${name})
     add_library(${name} STATIC "")
@@ -66,13 +69,16 @@ function(zephyr_include_directories)
     target_include_directories(zephyr_interface INTERFACE ${ARGN})
 endfunction()
 add_library(zephyr_interface INTERFACE)
-add_subdirectory(@MODULE@ module)
+add_subdirectory(@FIRST@ first)
+add_subdirectory(@SECOND@ second)
 add_executable(application main.c)
-target_link_libraries(application PRIVATE bitq_net)
+target_link_libraries(application PRIVATE -Wl,--whole-archive bitq_net bitq_second -Wl,--no-whole-archive)
 """
 CALLER = """#include "net.h"
+#include "second.h"
 int net_selftest(void);
-int main(void) { return net_selftest(); }
+int second_selftest(void);
+int main(void) { return NET_INPUT_LENGTH == SECOND_INPUT_LENGTH || net_selftest() || second_selftest(); }
 """
 
 
@@ -110,12 +116,46 @@ def test_two_models_are_targets_of_one_application(folder, tmp_path):
 
 
 @needs_cmake
-def test_zephyr_compiles_the_module(folder, tmp_path):
-    module = yaml.safe_load((folder / "zephyr" / "module.yml").read_text())
-    jsonschema.validate(module, ZEPHYR_MODULE)
-    assert (folder / module["build"]["kconfig"]).is_file()
-    where = folder / module["build"]["cmake"]
-    (tmp_path / "CMakeLists.txt").write_text(ZEPHYR_CMAKE.replace("@MODULE@", str(where)))
+def test_a_model_of_another_version_is_refused_beside_the_first(folder, tmp_path):
+    other = deliver(tmp_path / "other", "dense", name="second")
+    (other / "bitq.h").write_text((other / "bitq.h").read_text() + "/* older */\n")
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.13)\nproject(application C)\n"
+        f"add_subdirectory({folder} one)\nadd_subdirectory({other} two)\n"
+    )
+    with pytest.raises(ToolError, match=r"bitq_second: bitq\.h is not that of another model"):
+        cmake(tmp_path, tmp_path / "build")
+
+
+@needs_cmake
+def test_libraries_for_size_and_for_speed_are_linked_together(tmp_path):
+    # Archives: of two that define a function the first is taken, if it defines nothing else that both must.
+    small, fast = deliver(tmp_path / "small", "gru", name="small"), deliver(tmp_path / "fast", "gru", name="fast")
+    (tmp_path / "main.c").write_text(
+        "int fast_selftest(void);\nint small_selftest(void);\n"
+        "int main(void) { return fast_selftest() + small_selftest(); }\n"
+    )
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.13)\nproject(application C)\n"
+        f"add_subdirectory({small} small)\nadd_subdirectory({fast} fast)\n"
+        "target_compile_options(bitq_small PRIVATE -Os)\ntarget_compile_options(bitq_fast PRIVATE -O2)\n"
+        f"add_executable(application main.c {small}/example_main.c {fast}/example_main.c)\n"
+        "target_compile_definitions(application PRIVATE BITQ_SELFTEST)\n"
+        "target_link_libraries(application PRIVATE bitq_fast bitq_small)\n"
+    )
+    cmake(tmp_path, tmp_path / "build")
+    run_tool([str(tmp_path / "build" / "application")], timeout_s=30)
+
+
+@needs_cmake
+def test_zephyr_compiles_two_modules_and_links_them_whole(folder, tmp_path):
+    text = ZEPHYR_CMAKE
+    for mark, place in (("@FIRST@", folder), ("@SECOND@", deliver(tmp_path / "other", "dense", name="second"))):
+        module = yaml.safe_load((place / "zephyr" / "module.yml").read_text())
+        jsonschema.validate(module, ZEPHYR_MODULE)
+        assert (place / module["build"]["kconfig"]).is_file()
+        text = text.replace(mark, str(place / module["build"]["cmake"]))
+    (tmp_path / "CMakeLists.txt").write_text(text)
     (tmp_path / "main.c").write_text(CALLER)
     cmake(tmp_path, tmp_path / "build")
     run_tool([str(tmp_path / "build" / "application")], timeout_s=30)
@@ -152,5 +192,5 @@ def test_an_arduino_sketch_runs_the_self_test(folder, tmp_path):
 def test_only_what_is_compiled_is_listed():
     files = integrations("net", ["model.c", "model.h", "bitq.h", "bitq_bits.c", "example_main.c"])
     assert "    bitq_bits.c\n    model.c)" in files["CMakeLists.txt"].replace("\n)", ")")
-    assert "../model.c" in files["zephyr/CMakeLists.txt"]
+    assert all(name in files["zephyr/CMakeLists.txt"] for name in ("../model.c", " bitq_bits.c", " bitq.h"))
     assert "@" not in "".join(files.values())

@@ -30,7 +30,7 @@ def test_a_sigmoid_is_close_and_within_its_ends(fraction):
 
 
 def test_the_table_in_c_is_the_table():
-    text = re.search(r"bitq_curve\[65\] = \{(.*?)\}", runtime_text("bitq_tanh.c"), re.DOTALL)
+    text = re.search(r"bitq_curve\[65\] = \{(.*?)\}", runtime_text("bitq_curve.c"), re.DOTALL)
     assert [int(word) for word in text[1].split(",") if word.strip()] == TABLE.tolist()
 
 

@@ -17,7 +17,7 @@ from bitq.codegen.ops.straight import added, scaled
 from bitq.ir.ops import Dense, Recurrent
 from bitq.ir.types import BIPOLAR, INT16, UINT8, Weights
 
-RUNTIME = ("bitq_tanh",)
+RUNTIME = ("bitq_curve", "bitq_tanh")
 """What the code needs of the runtime."""
 
 _MOST = INT16.high // UINT8.high  # inputs of a sum that fits in half a word

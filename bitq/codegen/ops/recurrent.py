@@ -80,7 +80,7 @@ def _form(op: Recurrent, at: Place, most: int) -> _Form:
     step = Operand(TensorType((x.type.shape[-1],), x.type.dtype, x.type.scale, x.type.zero_point), x.flip, "x")
     state, first = _rolled(_in_words(op.state, before), _apart(op)), _in_words(op.input, step)
     name, cell = f"{at.symbol}_parts", f"bitq_{op.cell}"
-    runtime = ("bitq_tanh",) if op.cell != "relu" else ()
+    runtime = ("bitq_curve", "bitq_tanh") if op.cell != "relu" else ()
     if _is_joint(op, most):
         cell = f"{at.symbol}_cell"
         constants = joint.gru(cell, op, state, _rolled(first, _apart(op)), (before, step))
