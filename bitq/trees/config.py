@@ -29,8 +29,9 @@ class ForestConfig:
             one ``tree``; a ``forest`` whose trees each vote for a class, or give a mean that is averaged; ``soft``,
             one whose leaves hold the shares of the classes; ``boosting``; ``isolation``, a forest that finds
             anomalies by the fewer comparisons that isolate them.
-        budget_bytes: nodes and leaves of all trees as tables, divided among the targets of a regression. Of all
-            depths, each with as many trees as fit, the best on validation wins.
+        budget_bytes: parameters: nodes and leaves of all trees as tables, divided among the targets of a regression,
+            and what describes their statistics. Of all depths, each with as many trees as fit, the best on validation
+            wins.
         max_depth: comparisons from root to leaf, at most.
         max_trees: trees, at most.
         features: ``raw`` input elements, or ``statistics`` of windows of each channel, computed on the chip too;

@@ -58,11 +58,12 @@ def grow(
     stems = [Graph(name, source, ops, ()) for ops in _stems(config, data.input.shape, source)]
     regression, val = data.task == "regression", _some(data.val, config.rows)
     targets = data.outputs if regression else 1
-    config = replace(config, budget_bytes=config.budget_bytes // targets)
     weights = data.class_weights if data.task == "classification" else ()
     found: list[tuple[list[Grown], Graph]] = []
     for stem in stems:
         trees: list[Grown] = []
+        room = config.budget_bytes - sum(op.packed_bytes for op in stem.ops if isinstance(op, Features))
+        shared = replace(config, budget_bytes=room // targets)
         features, val_features = _features(stem, data.train.x), _features(stem, val.x)
         for target in range(targets):
             before = len(found) * targets + target
@@ -74,7 +75,7 @@ def grow(
             train = Table(features, train_y, weights)
             trees.append(
                 fit(
-                    config,
+                    shared,
                     data.task,
                     kind,
                     train,

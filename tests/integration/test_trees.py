@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bitq.codegen.emit import parameter_bytes
 from bitq.config import compose, conf_dir
 from bitq.core.errors import ConfigError
 from bitq.data.config import TASK_METRICS
@@ -14,7 +15,8 @@ from bitq.deliver import Delivery, run_delivery
 from bitq.device.host import HostModel
 from bitq.experiment import Job, run_job
 from bitq.rehearsal import check_variants
-from bitq.trees.config import KINDS
+from bitq.trees.config import KINDS, ForestConfig
+from bitq.trees.grow import grow
 from tests.data_sets import blobs, saved, spirals, waves, write_mnist
 
 
@@ -91,6 +93,14 @@ def test_trees_work_in_every_experiment(experiment, task, tmp_path, monkeypatch)
         made = run_delivery(data, Delivery(variant, trained.graph, tmp_path / variant, config.target))
         assert made.host_mismatches == made.measurement.mismatches == 0
         assert made.parameter_bytes <= 300
+
+
+@pytest.mark.parametrize("features", ["raw", "statistics"])
+def test_the_budget_holds_all_parameters(features):
+    for budget in range(100, 120, 5):
+        config = ForestConfig(budget_bytes=budget, max_depth=1, features=features, windows=2)
+        graph, _ = grow(config, "isolation", waves(), name="waves", seed=0, merit=lambda y, said: 0.0)
+        assert budget - 5 < parameter_bytes(graph) <= budget
 
 
 def test_a_task_that_the_data_alone_tell_is_refused_or_learnt(tmp_path):

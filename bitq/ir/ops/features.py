@@ -43,6 +43,11 @@ class Features(Op):
     kinds: tuple[str, ...] = KINDS
 
     @property
+    def packed_bytes(self) -> int:
+        """Bytes that say in C what is computed: four sizes of 16 bits, the kinds, their shifts, and the signs."""
+        return 4 * 2 + 1 + len(KINDS) + 1
+
+    @property
     def shifts(self) -> dict[str, int]:
         """Left shift of every kind."""
         sums = _room(128 * self.window)
