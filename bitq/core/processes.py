@@ -257,6 +257,8 @@ class _Worker:
 
 def _work(pipe: Connection, files: tuple[Path, ...], lifeline: Any, function: Function, shared: Any) -> None:
     """Run jobs until the parent is gone or wants us gone."""
+    from tqdm import tqdm
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -267,6 +269,8 @@ def _work(pipe: Connection, files: tuple[Path, ...], lifeline: Any, function: Fu
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    # torch.fx counts by tqdm, whose lock between processes Python would call leaked where this one is ended.
+    tqdm.set_lock(threading.RLock())
     for path in files:
         plugins.load(path)
     with contextlib.suppress(EOFError):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.conftest import Ran
+
 SEARCH = (
     "+experiment=digits",
     "+search=lambda_bits",
@@ -38,8 +40,8 @@ def searched(bitq_shared):
     process = bitq_shared.start(*SEARCH)
     until(process, 2)
     process.send_signal(signal.SIGINT)
-    interrupted, _ = process.communicate(timeout=60)
-    return process.returncode, interrupted, bitq_shared.run(*SEARCH)
+    out, err = process.communicate(timeout=60)
+    return Ran(process.returncode, out, err), bitq_shared.run(*SEARCH)
 
 
 def outcomes(bitq, study="digits-lambda_bits"):
@@ -47,13 +49,14 @@ def outcomes(bitq, study="digits-lambda_bits"):
 
 
 def test_ctrl_c_ends_it_with_the_table_so_far(searched):
-    code, told, _ = searched
-    assert code == 130
-    assert re.search(r"trial +validation % +B +parameters\n +\d+", told)
+    interrupted = searched[0]
+    assert interrupted.code == 130
+    assert re.search(r"trial +validation % +B +parameters\n +\d+", interrupted.out)
+    assert interrupted.err == "bitq: interrupted.\n"
 
 
 def test_a_killed_search_does_the_rest_and_exports_the_best(searched, bitq_shared):
-    ran = searched[2]
+    ran = searched[1]
     assert ran.code == 0, ran.err
     before = int(re.search(r"(\d+) of 9 trials done", ran.out).group(1))
     assert before >= 5
@@ -80,7 +83,7 @@ def test_a_changed_configuration_is_refused(searched, bitq_shared):
 
 
 def test_the_figures_of_the_search_are_there(searched):
-    figures = Path(searched[2].out.strip().splitlines()[-1]).parent / "figures"
+    figures = Path(searched[1].out.strip().splitlines()[-1]).parent / "figures"
     assert {"pareto.png", "bits.png", "importances.png"} <= {path.name for path in figures.iterdir()}
 
 
