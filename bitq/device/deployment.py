@@ -10,6 +10,7 @@ import json
 import math
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from bitq.core.errors import DeployError
 SCHEMA_VERSION = 1
 C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t"}
 _NOT_LINKED = "example_main.c"
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged archive of arrays raises."""
+
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
@@ -97,16 +101,18 @@ class Deployment:
         try:
             with np.load(path, allow_pickle=False) as archive:
                 inputs, scores, winner = archive["input"], archive["scores"], archive["winner"]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except _UNREADABLE as error:
             raise DeployError(f"{path}: cannot read the test vectors ({error}); deploy the model again.") from error
         inputs = self.samples(inputs)
         count = len(inputs)
-        if count == 0 or scores.shape != (count, self.scores) or winner.shape != (count,):
+        fits = scores.shape == (count, self.scores) and winner.shape == (count,)
+        if count == 0 or not fits or scores.dtype != np.int32 or winner.dtype != np.int32:
             raise DeployError(
-                f"{path}: {count} inputs, scores {scores.shape} and winner {winner.shape} do not fit together; "
-                f"expected scores ({count}, {self.scores}) and winner ({count},), at least one row."
+                f"{path}: {count} inputs, scores {scores.dtype} {scores.shape} and winner {winner.dtype} "
+                f"{winner.shape} do not fit together; expected int32 ({count}, {self.scores}) and int32 ({count},), "
+                "at least one row."
             )
-        return Vectors(inputs, scores.astype(np.int32, casting="same_kind"), winner.astype(np.int32))
+        return Vectors(inputs, scores, winner)
 
 
 def read(folder: Path) -> Deployment:
@@ -139,7 +145,7 @@ def read(folder: Path) -> Deployment:
         )
     except OSError as error:
         raise DeployError(f"{path}: {error.strerror}; is this a deploy folder?") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise DeployError(f"{path}: not a valid manifest ({type(error).__name__}: {error}); deploy again.") from error
     return _checked(path, deployment)
 

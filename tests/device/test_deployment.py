@@ -78,3 +78,39 @@ def test_vectors_come_back_and_bad_ones_are_refused(tmp_path):
     (tmp_path / "vectors.npz").write_bytes(b"PK\x03\x04 half")
     with pytest.raises(DeployError, match="cannot read"):
         model.vectors()
+
+
+@pytest.mark.parametrize("change", [{"scores": float}, {"scores": np.int64}, {"winner": float}, {"winner": str}])
+def test_vectors_of_another_type_are_refused(change, tmp_path):
+    net = Mlp()
+    model = deployment.read(net.write(tmp_path))
+    x = net.inputs(5)
+    arrays = dict(zip(("scores", "winner"), net.evaluate(x), strict=True))
+    arrays |= {name: arrays[name].astype(dtype) for name, dtype in change.items()}
+    np.savez(tmp_path / "vectors.npz", input=x, **arrays)
+    with pytest.raises(DeployError, match=r"vectors\.npz.*expected int32"):
+        model.vectors()
+
+
+def test_vectors_with_one_damaged_byte_are_refused_or_whole(tmp_path):
+    net = Mlp()
+    model = deployment.read(net.write(tmp_path))
+    x = net.inputs(200)
+    scores, winner = net.evaluate(x)
+    path = tmp_path / "vectors.npz"
+    np.savez_compressed(path, input=x, scores=scores, winner=winner)
+    whole, refused = path.read_bytes(), 0
+    for at in range(0, len(whole), 7):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+        try:
+            assert np.array_equal(model.vectors().scores, scores)
+        except DeployError:
+            refused += 1
+    assert refused > len(whole) // 10
+
+
+def test_a_size_without_end_is_refused(tmp_path):
+    folder = Mlp().write(tmp_path)
+    change(folder, input={"shape": [float("inf")], "dtype": "int8"})
+    with pytest.raises(DeployError, match="not a valid manifest"):
+        deployment.read(folder)
