@@ -18,7 +18,7 @@ from bitq.ir.ranges import prove
 from bitq.ir.types import INT8, INT32, UINT7, UINT8, TensorType
 from bitq.lowering.builder import INPUT, WINNER, Builder, Lazy, Stored, Value
 from bitq.lowering.calls import path_of, results
-from bitq.lowering.common import channels_last, order
+from bitq.lowering.common import channels_last, order, real
 from bitq.lowering.fixed import halved
 from bitq.lowering.heads import as_errors
 from bitq.lowering.imports.roundings import Quantize, pin
@@ -57,9 +57,10 @@ def lower(
             so that cores with the DSP extension add 1-bit layers up in fewer instructions.
 
     Raises:
-        DeployError: a module is not covered, or a weight is in float; names the module.
+        DeployError: a module is not covered, or a weight is in float or has changed; names it.
         RangeError: an accumulator may not fit in 32 bits.
     """
+    _refuse_changed(quantized)
     traced = trace(quantized.model, calibration[:PROBE])
     for node in sorted(traced.graph.nodes, key=lambda node: node.op != "call_module"):
         _refuse_strangers(node, traced)
@@ -113,6 +114,24 @@ def _read(ops: list[Op], outputs: list[str]) -> tuple[Op, ...]:
             needed.update(op.inputs)
             kept.append(op)
     return tuple(reversed(kept))
+
+
+def _refuse_changed(quantized: QuantizedModel) -> None:
+    """Refuse a model whose weights are not those of its codes any more.
+
+    Raises:
+        DeployError: names the first.
+    """
+    parameters = dict(quantized.model.named_parameters())
+    for name, weight in quantized.weights.items():
+        if name in parameters:
+            found, rounding = real(parameters[name]), torch.finfo(parameters[name].dtype).eps
+            meant = weight.codes * weight.scale.reshape(-1, *[1] * (weight.codes.ndim - 1))
+            if not np.allclose(found, meant, rtol=4 * rounding, atol=0):
+                raise DeployError(
+                    f"{name} has changed since it was rounded, by an average of weights, say, or a forward pass that "
+                    "limits it; let the rounding come last: finish(), then lower."
+                )
 
 
 def _refuse_strangers(node: fx.Node, traced: fx.GraphModule) -> None:

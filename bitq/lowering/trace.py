@@ -50,9 +50,10 @@ def trace(model: nn.Module, rows: Tensor | None = None) -> fx.GraphModule:
         DeployError: the forward pass depends on values and cannot be traced, and says where; or call by call it
             gives something else.
     """
+    rows = None if rows is None or not len(rows) else _alike(rows, model)
     try:
         with torch.no_grad():
-            graph = Tracer(None if rows is None or not len(rows) else rows[:1]).trace(model.eval())
+            graph = Tracer(None if rows is None else rows[:1]).trace(model.eval())
         traced = fx.GraphModule(model, graph)
     except Exception as error:
         raise DeployError(
@@ -63,12 +64,17 @@ def trace(model: nn.Module, rows: Tensor | None = None) -> fx.GraphModule:
     if len(inputs) != 1:
         raise DeployError(f"{type(model).__name__} reads {len(inputs)} inputs ({', '.join(inputs)}); one is covered.")
     as_modules(traced)
-    if rows is not None and len(rows):
+    if rows is not None:
         _hold(model, traced, rows)
     drop_last(traced)
     as_recurrences(traced)
     as_views(traced)
     return traced
+
+
+def _alike(rows: Tensor, model: nn.Module) -> Tensor:
+    """Return rows in the precision, and on the device, of a model."""
+    return rows.to(next(model.parameters(), rows))
 
 
 def _place(error: Exception) -> str:
@@ -122,7 +128,7 @@ def observe(traced: fx.GraphModule, inputs: Tensor) -> dict[str, Seen]:
     if len(inputs) == 0:
         raise DeployError("calibration needs real inputs; got none.")
     observer = _Observer(traced)
-    for part in inputs.split(512):
+    for part in _alike(inputs, traced).split(512):
         observer.run(part)
         for node in traced.graph.nodes:
             seen = observer.seen.get(node.name)

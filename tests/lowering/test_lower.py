@@ -300,3 +300,22 @@ def test_seven_bits_halve_the_input_and_the_activations_that_are_never_negative(
     assert apart.max() < 0.1
     fine = lower(quantized, to_float(x, spec), spec)
     assert {types.dtype for types in fine.types().values()} == {INT8, UINT8, INT32}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_model_of_another_precision_reads_calibration_in_its_own(dtype):
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.Linear(8, 3)), torch.randint(-128, 128, (200, 6)) / 64
+    rounded = Quantizer(model.to(dtype), {"*": "int8"}, ROUND_ONLY).finish()
+    graph = lower(rounded, x, InputSpec((6,), 1 / 64, 0))
+    with torch.no_grad():
+        truth = model(x.to(dtype)).argmax(dim=1).numpy()
+    assert (evaluate(graph, (x * 64).numpy().astype(np.int8)).winners == truth).mean() > 0.95
+
+
+def test_weights_that_changed_after_the_rounding_are_refused():
+    rounded = Quantizer(nn.Sequential(nn.Linear(4, 3)), {"*": "bipolar"}, ROUND_ONLY).finish()
+    with torch.no_grad():
+        rounded.model[0].weight *= 0.9
+    with pytest.raises(DeployError, match=r"0\.weight has changed since it was rounded"):
+        lower(rounded, torch.ones(4, 4), InputSpec((4,), 1.0, 0))
