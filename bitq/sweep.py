@@ -36,6 +36,7 @@ from bitq.trial import (
     SensitivityJob,
     TrialJob,
     measure_sensitivities,
+    network_of,
     predicted_bytes,
     run_trial,
     with_trial,
@@ -123,6 +124,9 @@ def _run_trials(
     jobs: list[TrialJob] = []
     rows: list[TrialRow] = []
     costs: dict[int, dict[str, float]] = {}
+    predicted: dict[str, dict[str, float]] = {}  # of each network, shared by the trials that train it
+    for outcome in study.outcomes():
+        _trial_job(config, home, outcome.trial, predicted).predicted.update(outcome.costs)
     running = 0
     epochs = config.train.epochs
     points = max(1, epochs // _POINTS)
@@ -131,7 +135,7 @@ def _run_trials(
         nonlocal running
         while study.counted + running < chosen.n_trials and (trial := study.ask()) is not None:
             running += 1
-            jobs.append(_trial_job(config, home, trial))
+            jobs.append(_trial_job(config, home, trial, predicted))
             rows.append(TrialRow(trial.number, _shown(trial.params)))
             yield jobs[-1]
 
@@ -142,6 +146,7 @@ def _run_trials(
             match value:
                 case Costs(values):
                     costs[index] = values
+                    job.predicted.update(values)
                 case Repeat(seed, validation):
                     job.known[seed] = validation  # a worker that takes over begins from here
                     files.write_json(_repeats(home, job.trial), job.known)
@@ -236,14 +241,18 @@ def _with_knapsack(
     return {**first, **{n: {**base, **{f"{BITS}{m}": b for m, b in a.items()}} for n, a in found.items() if a}}
 
 
-def _trial_job(config: ExperimentConfig, home: Path, trial: Trial) -> TrialJob:
+def _trial_job(
+    config: ExperimentConfig, home: Path, trial: Trial, predicted: dict[str, dict[str, float]]
+) -> TrialJob:
+    """Return a job whose costs are one with those of all trials of the same network."""
     chosen = search_of(config)
     limits = chosen.budget.limits
     costs = tuple(dict.fromkeys([*(chosen.costs if chosen.pareto else ()), *limits]))
     one = with_trial(config, variant_of(config, trial.params))
     kept = _repeats(home, trial)
     known = {int(seed): value for seed, value in json.loads(kept.read_text()).items()} if kept.is_file() else {}
-    return TrialJob(trial, one, chosen.repeats, chosen.spread, costs, limits, known)
+    same = predicted.setdefault(network_of(one), {})
+    return TrialJob(trial, one, chosen.repeats, chosen.spread, costs, limits, known, same)
 
 
 def _repeats(home: Path, trial: Trial) -> Path:

@@ -57,6 +57,7 @@ class TrialJob:
         costs: what is to be predicted; see `bitq.search.config.COSTS`.
         limits: of the costs.
         known: validation metric of the repeats that are finished, by seed.
+        predicted: costs, as far as another trial of the same network has found them out.
     """
 
     trial: Trial
@@ -66,6 +67,7 @@ class TrialJob:
     costs: tuple[str, ...]
     limits: dict[str, int]
     known: dict[int, float]
+    predicted: dict[str, float]
 
     @property
     def seeds(self) -> range:
@@ -76,7 +78,7 @@ class TrialJob:
 
 @dataclass(frozen=True)
 class Costs:
-    """Reported before the first repeat: what the trial costs."""
+    """Reported at once: what the trial costs."""
 
     values: dict[str, float]
 
@@ -96,10 +98,12 @@ def run_trial(data: Dataset, job: TrialJob) -> Outcome:
     A trial that would exceed a limit is not trained. Repeats that an earlier process finished are not trained again.
     """
     torch.set_num_threads(1)
-    costs = predict_costs(job.config, data, VARIANT, job.costs)
+    costs = job.predicted
+    if not {"parameter_bytes", *job.costs} <= set(costs):
+        costs = predict_costs(job.config, data, VARIANT, job.costs)
+    report(Costs(costs))
     if any(costs[name] > limit for name, limit in job.limits.items()):
         return Outcome(job.trial, "over", costs=costs)
-    report(Costs(costs))
     known = _train(data, job)
     values = [known[seed] for seed in job.seeds]
     value = statistics.fmean(values) - job.spread * (statistics.stdev(values) if len(values) > 1 else 0.0)
@@ -121,8 +125,8 @@ def _train(data: Dataset, job: TrialJob) -> dict[int, float]:
 def predict_costs(config: ExperimentConfig, data: Dataset, variant: str, names: Sequence[str]) -> dict[str, float]:
     """Return what a variant will cost, from the same network with untrained weights.
 
-    Shapes and bits decide; the weights' values change flash and instructions by some percent where small layers
-    become straight-line code.
+    Shapes and bits decide; the weights' values change flash, RAM and instructions by less than 5 %, as
+    ``python -m pytest -m long tests/pipelines/test_mcu.py -k tell_what`` finds for its networks.
 
     Args:
         config: the experiment.
@@ -143,14 +147,18 @@ def predicted_bytes(config: ExperimentConfig, data: Dataset) -> Callable[[Params
     counted: dict[str, int] = {}
 
     def count(params: Params) -> int:
-        variant = variant_of(config, params)
-        own = with_trial(config, variant).of(VARIANT)
-        key = repr((variant.policy, own.model, own.quant.scale))  # all that decides
-        if key not in counted:
-            counted[key] = parameter_bytes(_untrained(own, data, variant.policy))
+        one = with_trial(config, variant_of(config, params))
+        if (key := network_of(one)) not in counted:
+            counted[key] = parameter_bytes(_untrained(one.of(VARIANT), data, one.variants[VARIANT].policy))
         return counted[key]
 
     return count
+
+
+def network_of(config: ExperimentConfig) -> str:
+    """Return a name for the untrained network of a trial: equal ones cost the same."""
+    own = config.of(VARIANT)
+    return repr((config.variants[VARIANT].policy, own.model, own.quant.scale))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from bitq.data.load import load
 from bitq.search.knapsack import allocate
 from bitq.search.outcome import Trial
 from bitq.space import variant_of
+from bitq.sweep import _trial_job
 from bitq.trial import (
     Costs,
     Repeat,
@@ -33,9 +34,9 @@ def data(config):
     return load(config.data)
 
 
-def job(config, known=None, limits=None):
+def job(config, known=None, limits=None, costs=(), predicted=None):
     one = with_trial(config, VariantConfig({"*": "odd2"}))
-    return TrialJob(Trial(7, {"x": 1}), one, 2, 1.0, (), limits or {}, known or {})
+    return TrialJob(Trial(7, {"x": 1}), one, 2, 1.0, costs, limits or {}, known or {}, predicted or {})
 
 
 def test_the_objective_is_mean_minus_spread_and_finished_repeats_are_not_trained_again(config, data, monkeypatch):
@@ -58,9 +59,34 @@ def test_the_objective_is_mean_minus_spread_and_finished_repeats_are_not_trained
 
 def test_a_trial_over_a_limit_is_not_trained(config, data, monkeypatch):
     monkeypatch.setattr(under_test, "run_repeats", lambda *_: pytest.fail("trained"))
-    outcome = run_trial(data, job(config, limits={"parameter_bytes": 1000}))
+    reported = []
+    with reporting(reported.append):
+        outcome = run_trial(data, job(config, limits={"parameter_bytes": 1000}))
     assert outcome.state == "over"
     assert outcome.costs["parameter_bytes"] > 1000
+    assert reported == [Costs(outcome.costs)]
+
+
+def test_a_network_is_built_and_executed_for_one_of_its_trials_only(config, data, monkeypatch):
+    asked = {"parameter_bytes": 9000.0, "instructions": 9.0}
+    known = {"parameter_bytes": 2000.0, "instructions": 5.0}
+    monkeypatch.setattr(under_test, "predict_costs", lambda *_: asked)
+    for predicted, found in ((known, known), ({"parameter_bytes": 2000.0}, asked), ({}, asked)):
+        limits = {"instructions": 1}
+        outcome = run_trial(data, job(config, limits=limits, costs=("instructions",), predicted=predicted))
+        assert outcome.state == "over"
+        assert outcome.costs == found
+
+
+def test_trials_of_one_network_share_what_it_costs(tmp_path):
+    config = compose(["experiment=digits", "search=lambda_bits"])
+    same = {f"bits/{matrix}": 1 for matrix in MATRICES}
+    tried = ({**same, "quant.strength": 1.0}, {**same, "quant.strength": 2.0}, {**same, f"bits/{MATRICES[0]}": 2})
+    predicted = {}
+    first, second, third = (_trial_job(config, tmp_path, Trial(0, params), predicted) for params in tried)
+    first.predicted["instructions"] = 5.0
+    assert second.predicted == {"instructions": 5.0}
+    assert third.predicted == {}
 
 
 @pytest.mark.parametrize("books", [("bipolar", "int8"), ("odd4", "odd2")])
@@ -74,9 +100,9 @@ def test_predicted_costs_are_those_of_the_trained_network(config, data, tmp_path
     graph = run_job(data, Job(one, "trial", 0, tmp_path)).graph
     measured = run_delivery(data, Delivery("trial", graph, tmp_path / "deploy", config.target)).measurement
     assert costs["parameter_bytes"] == parameter_bytes(graph)
-    assert costs["flash_bytes"] == pytest.approx(measured.flash_bytes, rel=0.12)
-    assert costs["ram_bytes"] == pytest.approx(measured.ram_bytes, rel=0.12)
-    assert costs["instructions"] == pytest.approx(measured.instructions, rel=0.12)
+    assert costs["flash_bytes"] == pytest.approx(measured.flash_bytes, rel=0.05)
+    assert costs["ram_bytes"] == pytest.approx(measured.ram_bytes, rel=0.05)
+    assert costs["instructions"] == pytest.approx(measured.instructions, rel=0.05)
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,26 @@ def test_10_000_random_inputs_are_exact_on_the_core(name, core, optimize, compil
     assert measured.samples_checked == len(x)
 
 
+@pytest.mark.long
+@pytest.mark.skipif(not is_installed(), reason="unicorn is not installed")
+@pytest.mark.parametrize("core", ["cortex_m0plus", "cortex_m4"])
+@pytest.mark.parametrize("optimize", ["size", "balanced", "speed"])
+@pytest.mark.parametrize("name", ["N1", "N2", "N3", "N4"])
+def test_shapes_and_bits_tell_what_a_network_costs_within_5_percent(name, optimize, core, tmp_path):
+    costs = []
+    for seed in (5, 105):
+        graph = NETWORKS[name](BIPOLAR, seed=seed)
+        folder = tmp_path / str(seed)
+        deployed(folder, graph, optimize)
+        x = inputs_of(graph, 4)[-4:]
+        expected = evaluate(graph, x)
+        x = x.reshape(-1, *input_shape(graph.input.shape))
+        target = TargetConfig(name=core, optimize=optimize)
+        measured = verify(folder, target, x, expected.scores, expected.winners)
+        costs.append([measured.flash_bytes, measured.ram_bytes, measured.instructions])
+    assert costs[0] == pytest.approx(costs[1], rel=0.05)
+
+
 def test_the_summary_keeps_the_best_of_every_engine():
     rows = [(400, 900, 10), (300, 950, 20), (300, 940, 30)]
     lines = summary([Binary("N1", "core", "mine", *row, earlier=False) for row in rows]).splitlines()
