@@ -184,7 +184,7 @@ def _value(call: Call, node: Any) -> Const | Flow | tuple[Const | Flow, ...]:
 
 
 def _folded(call: Call, node: Any) -> tuple[Const, ...]:
-    found = fold(node, {name: call.array(place) for place, name in enumerate(call.inputs) if name})
+    found = fold(node, {name: call.array(place) for place, name in enumerate(call.inputs) if name}, call.version)
     return tuple(Const(value) for value in found)
 
 

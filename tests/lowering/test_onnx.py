@@ -164,3 +164,10 @@ def test_a_gelu_as_older_exporters_write_it():
         assert np.allclose(found.model(torch.from_numpy(x)), wanted, atol=1e-5)
     graph = bitq.lower(bitq.post_training(found.model, {"*": "int8"}), torch.from_numpy(x))
     assert (evaluate(graph, (x * 64).astype(np.int8)).winners == wanted.argmax(axis=1)).mean() > 0.94
+
+
+def test_constants_mean_what_the_version_of_the_file_says():
+    net = Net(6)
+    net.last = net.add("Mul", "x", net.add("Unsqueeze", net.const("gain", np.arange(1, 7)), axes=[0]))
+    x = torch.ones(2, 6)
+    assert torch.equal(imported(net.model(net.last, version=11)).model(x), x * torch.arange(1, 7))

@@ -55,8 +55,8 @@ def array(tensor: Any) -> NDArray[Any]:
         raise DeployError(f"tensor '{tensor.name}' is damaged: {str(error).splitlines()[0]}.") from error
 
 
-def fold(node: Any, values: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
-    """Return what a node gives for constant inputs.
+def fold(node: Any, values: dict[str, NDArray[Any]], version: int) -> list[NDArray[Any]]:
+    """Return what a node of a version of the operator set gives for constant inputs.
 
     Raises:
         DeployError: its operator is not one of those, or it makes too many numbers.
@@ -65,10 +65,14 @@ def fold(node: Any, values: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         raise DeployError("of constants, it is not computed here; let the exporter fold it, or onnxsim in the file.")
     if (size := _size(node.op_type, list(values.values()))) > MOST:
         raise DeployError(f"it makes {size:,} constants; at most {MOST:,} are computed.")
+    onnx = package()
     from onnx.reference import ReferenceEvaluator
 
+    inputs, outputs = ([onnx.ValueInfoProto(name=name) for name in names] for names in (values, node.output))
+    graph = onnx.GraphProto(name="fold", node=[node], input=inputs, output=outputs)
     try:
-        return [np.asarray(value) for value in ReferenceEvaluator(node).run(None, values)]
+        found = ReferenceEvaluator(graph, opsets={node.domain: version}).run(None, values)
+        return [np.asarray(value) for value in found]
     except Exception as error:  # whatever numpy makes of a wrong node
         raise DeployError(f"its constants cannot be computed: {str(error).splitlines()[0][:200]}") from error
 
