@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from bitq.codegen.ops import buckets, comparisons, pairs, quads, recurrent, signs, straight
+from bitq.codegen.ops import buckets, comparisons, direct, pairs, quads, recurrent, signs, straight
 from bitq.codegen.ops.pool import HALVE, MEAN
-from bitq.codegen.ops.printer import Printer
+from bitq.codegen.ops.printer import Printer, by_core
 from bitq.codegen.ops.table import PRINTERS
 from bitq.core.errors import DeployError
 from bitq.ir.ops import AvgPool, Conv, Dense, Forest, Op, Recurrent, Requantize
@@ -45,6 +45,8 @@ def printer_of(op: Op, inputs: Sequence[TensorType], optimize: str) -> Printer:
         raise DeployError(f"optimize is '{optimize}'; allowed: {', '.join(OPTIMIZE)}.")
     if isinstance(op, Forest) and comparisons.covers(op, _TREES_AS_CODE.get(optimize, 0)):
         return comparisons.FOREST
+    if isinstance(op, direct.BorderedRequantize):
+        return direct.BORDERED
     if isinstance(op, AvgPool | Requantize) and optimize != "size":
         return MEAN if isinstance(op, AvgPool) else HALVE
     if optimize == "size" or not isinstance(op, Conv | Dense | Recurrent):
@@ -63,6 +65,11 @@ def printer_of(op: Op, inputs: Sequence[TensorType], optimize: str) -> Printer:
             return straight.DENSE
         # A byte of weights for each input is no less than the loop over bytes has to read.
         return PRINTERS[Dense] if size <= _DENSE_AS_LOOP or op.weights.dtype is INT8 else buckets.DENSE
-    if size <= _CONV_AS_CODE[optimize] and pairs.covers(op):
-        return pairs.CONV
-    return PRINTERS[type(op)]
+    if size > _CONV_AS_CODE[optimize] or not pairs.covers(op):
+        printer = PRINTERS[type(op)]
+    else:
+        printer = direct.CONV if direct.covers(op) else pairs.CONV
+    # The loop over signs is faster than code where four products take two instructions, and smaller for many weights.
+    if size > _CONV_AS_CODE["balanced"] and signs.covers_conv(op, inputs[0]):
+        return by_core(signs.CONV, printer)
+    return printer

@@ -18,6 +18,7 @@ _STRUCT_BYTES = {
     "bitq_convolution": 52,
     "bitq_groups": 60,
     "bitq_pairs": 42,
+    "bitq_sign_convolution": 36,
     "bitq_buckets": 32,
     "bitq_sum": 16,
     "bitq_whole": 12,

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from bitq.codegen.emit import emit
 from bitq.core.processes import run_tool
 from bitq.ir.graph import Graph
-from bitq.ir.ops import Dense, Requantize
-from bitq.ir.types import BIPOLAR, INT8, INT32, ODD2, UINT8, DType, Rescale, TensorType
-from bitq.lowering.fixed import halved
+from bitq.ir.ops import Dense
+from bitq.ir.types import BIPOLAR, INT8, INT32, ODD2, UINT7, UINT8, DType, Rescale, TensorType
 from pipelines.mcu.forest import n5
 from pipelines.mcu.networks import NETWORKS
 from tests.codegen.nets import sequence_net
@@ -69,19 +68,6 @@ def perceptron(dtype: DType, hidden: int) -> Graph:
         Dense(name="fc2", inputs=("fc1",), out=scores, weights=second, bias=np.zeros(26, np.int32)),
     )
     return Graph("net", x, ops, ("fc2",))
-
-
-def halves() -> Graph:
-    """The caller's bytes as 7-bit activations, and a dense layer of 1 bit on them."""
-    x = TensorType((16,), INT8, 1.0)
-    seven, rescale = halved(x)
-    scores = TensorType((5,), INT32, 1.0)
-    sums = weights(np.random.default_rng(0), (5, 16), BIPOLAR)
-    ops = (
-        Requantize(name="halved", inputs=("input",), out=seven, rescale=rescale),
-        Dense(name="fc", inputs=("halved",), out=scores, weights=sums, bias=np.zeros(5, np.int32)),
-    )
-    return Graph("net", x, ops, ("fc",))
 
 
 def projects(graphs: Iterable[Graph]) -> dict[str, dict[str, str]]:
@@ -142,7 +128,7 @@ def undocumented(found: Findings) -> list[tuple[str, str]]:
 
 def some() -> list[Graph]:
     dense = [perceptron(book, hidden) for book in (BIPOLAR, ODD2) for hidden in (8, 41)]
-    return [*drawn(graphs(), 400), *drawn(cells(), 50), *dense, halves()]
+    return [*drawn(graphs(), 400), *drawn(cells(), 50), *dense, NETWORKS["N2"](BIPOLAR, UINT7)]
 
 
 def test_every_finding_is_a_documented_deviation_and_none_of_these_is_stale(tmp_path):

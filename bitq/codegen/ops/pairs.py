@@ -30,7 +30,7 @@ def covers(op: Conv) -> bool:
 def conv(op: Conv, at: Place) -> Layer:
     """Print a function for two places, and the layer that calls it for all of them."""
     x = at.inputs[0]
-    tables, finish = finished(op, at.symbol, x.zero, _store(op, at.symbol))
+    tables, finish = finished(op, at.symbol, x.zero, store(op, at.symbol))
     body, runtime = _sums(op)
     second = "(void)second;" if _is_pooled(op) else f"{out_type(op)} *const z = second;"
     finish = [f"{out_type(op)} *const y = first;", second, *finish]
@@ -117,20 +117,32 @@ def _runs(op: Conv) -> list[int]:
     return [op.kernel[1] * op.weights.codes.shape[3]] * op.kernel[0]
 
 
-def _store(op: Conv, symbol: str) -> list[str]:
-    """Print how the sums of the planes of output i become its results."""
-    names = total_names(columns_of(op.weights)[0])
+def store(op: Conv, symbol: str, together: int = 1) -> list[str]:
+    """Print how the sums of the planes of the outputs from i on become their results at both places."""
+    lines, results = list[str](), list[tuple[str, str]]()
+    for k in range(together):
+        output = f"i + {k}u" if k else "i"
+        before, halves = _halves(op, total_names(columns_of(op.weights)[0], output), str(k) if together > 1 else "")
+        lines += before
+        for place, half in zip("yz", halves, strict=False):
+            results.append((f"{place}[{output}]", result_of(op, symbol, half, output)))
+    if together > 1:
+        # All come before the first is stored, which might be part of a table for all that a compiler knows.
+        lines += [f"const {out_type(op)} result{k} = {result};" for k, (_, result) in enumerate(results)]
+        results = [(to, f"result{k}") for k, (to, _) in enumerate(results)]
+    return [*lines, *(f"{to} = {result};" for to, result in results)]
+
+
+def _halves(op: Conv, names: Sequence[str], suffix: str) -> tuple[list[str], list[str]]:
+    """Print what comes before the signed sums of both places, or of the larger one alone, and return these."""
     if _fits(op):
-        before = [f"const uint32_t sum = {_total(names, 'u')};"]
-        halves = ["bitq_low_half(sum)", "bitq_high_half(sum)"]
+        before = [f"const uint32_t sum{suffix} = {_total(names, 'u')};"]
+        halves = [f"bitq_low_half(sum{suffix})", f"bitq_high_half(sum{suffix})"]
     else:
         lows, highs = ([f"bitq_{half}_half({name})" for name in names] for half in ("low", "high"))
-        before = [f"const int32_t low = {_total(lows)};", f"const int32_t high = {_total(highs)};"]
-        halves = ["low", "high"]
-    if _is_pooled(op):
-        halves = [f"bitq_larger({halves[0]}, {halves[1]})"]
-    results = [result_of(op, symbol, half) for half in halves]
-    return [*before, *(f"{place}[i] = {result};" for place, result in zip("yz", results, strict=False))]
+        before = [f"const int32_t low{suffix} = {_total(lows)};", f"const int32_t high{suffix} = {_total(highs)};"]
+        halves = [f"low{suffix}", f"high{suffix}"]
+    return before, [f"bitq_larger({halves[0]}, {halves[1]})"] if _is_pooled(op) else halves
 
 
 def _total(planes: Sequence[str], suffix: str = "") -> str:

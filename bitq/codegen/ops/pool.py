@@ -11,6 +11,7 @@ from bitq.codegen.ops.layer import UINT16_MAX, Layer, Place, require, rescale_co
 from bitq.codegen.ops.printer import Printer
 from bitq.codegen.ops.straight import added, out_type, scaled
 from bitq.ir.ops import NO_PADDING, AvgPool, MaxPool, Pair, Requantize
+from bitq.ir.types import TensorType
 
 _TOGETHER = 8  # places that are added in one turn of a printed loop, at most
 
@@ -68,11 +69,18 @@ def mean(op: AvgPool, at: Place) -> Layer:
 MEAN = Printer(mean)
 
 
+def halves(op: Requantize, x: TensorType) -> bool:
+    """Whether a change of scale halves every byte as it is held, rounding down."""
+    held = np.arange(256) + x.dtype.low
+    return not op.rescale.per_channel and bool(
+        (op.evaluate([held], [x]) - op.out.dtype.low == np.arange(256) >> 1).all()
+    )
+
+
 def halve(op: Requantize, at: Place) -> Layer:
     """Print a change of scale that halves every byte; any other one as ever."""
     x = at.inputs[0]
-    held = np.arange(256) + x.type.dtype.low
-    if op.rescale.per_channel or (op.evaluate([held], [x.type]) - op.out.dtype.low != np.arange(256) >> 1).any():
+    if not halves(op, x.type):
         return requantize(op, at)
     return Layer(op, (), f"bitq_halve({x.expression}, {x.flip}, {at.y}, {op.out.size});", ("bitq_halve",))
 

@@ -94,18 +94,18 @@ def finish(op: Dense, at: Place, zero: int, sums: str, room: int) -> tuple[list[
     return [*tables, code], f"{code.name}({at.inputs[0].expression}, {at.y});"
 
 
-def total_names(planes: int) -> list[str]:
-    """Return the sums of the planes of output i, the lowest first."""
-    first = f"{planes}u * i" if planes > 1 else "i"
+def total_names(planes: int, output: str = "i") -> list[str]:
+    """Return the sums of the planes of an output, the lowest first."""
+    first = f"{planes}u * ({output})" if planes > 1 else output
     return [f"totals[{first}{f' + {plane}u' if plane else ''}]" for plane in range(planes)]
 
 
-def result_of(op: Conv | Dense, symbol: str, total: str) -> str:
-    """Return the C expression for the result of output i from its signed sum; its tables are `bias`, `multiplier`."""
+def result_of(op: Conv | Dense, symbol: str, total: str, output: str = "i") -> str:
+    """Return the C expression for a result from its signed sum; the tables of all are `bias`, `multiplier`."""
     if op.rescale is None:
-        return f"bitq_signed((uint32_t)({total}) + (uint32_t)bias[i])"
-    multiplier = ", (uint32_t)multiplier[i]" if op.rescale.per_channel else ""
-    return f"{symbol}_scaled({total}, (uint32_t)bias[i]{multiplier})"
+        return f"bitq_signed((uint32_t)({total}) + (uint32_t)bias[{output}])"
+    multiplier = f", (uint32_t)multiplier[{output}]" if op.rescale.per_channel else ""
+    return f"{symbol}_scaled({total}, (uint32_t)bias[{output}]{multiplier})"
 
 
 def out_type(op: Op) -> str:
@@ -113,14 +113,17 @@ def out_type(op: Op) -> str:
     return "int32_t" if op.out.dtype is INT32 else "uint8_t"
 
 
-def finished(op: Conv | Dense, symbol: str, zero: int, store: Sequence[str]) -> tuple[list[Constant], list[str]]:
+def finished(
+    op: Conv | Dense, symbol: str, zero: int, store: Sequence[str], together: int = 1
+) -> tuple[list[Constant], list[str]]:
     """Return the tables that finish the outputs, and print the loop over them.
 
     Args:
         op: the layer.
         symbol: prefix of the tables: what is added to each sum, and one multiplier per channel, if any.
         zero: the integer that stands for 0 in the input, which is folded into what is added.
-        store: statements about output i, with `result_of` its sum.
+        store: statements about output i, with `result_of` its sum; about those from i on where there are more.
+        together: outputs of one turn of the loop, which divide all.
     """
     bias, rescale = op.bias.astype(np.int64) - zero * op.weights.matrix.sum(axis=1), op.rescale
     columns = {"bias": added(bias, rescale)}
@@ -131,7 +134,8 @@ def finished(op: Conv | Dense, symbol: str, zero: int, store: Sequence[str]) -> 
     named = [f"const {kind} *{name} = {symbol}_{name};" for name, kind in zip(columns, kinds, strict=True)]
     # Compilers would write the numbers of a short table into the code.
     hidden = [f"BITQ_OPAQUE({name});" for name in columns]
-    loop = [f"for (uint32_t i = 0; i < {len(bias)}u; ++i) {{", *(f"    {line}" for line in store), "}"]
+    step = "++i" if together == 1 else f"i += {together}u"
+    loop = [f"for (uint32_t i = 0; i < {len(bias)}u; {step}) {{", *(f"    {line}" for line in store), "}"]
     return tables, [*named, *hidden, *loop]
 
 

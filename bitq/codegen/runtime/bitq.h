@@ -11,6 +11,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#if defined(__ARM_FEATURE_DSP)
+#include <arm_acle.h>
+#endif
 
 /* What the engine asks of the compiler; C99 leaves both to it, and all compilers for Cortex-M agree. */
 typedef char bitq_needs_floor_shift[((-1 >> 1) == -1) ? 1 : -1];
@@ -29,6 +32,13 @@ typedef char bitq_needs_two_complement[((int32_t)0xFFFFFFFFu == -1) ? 1 : -1];
 #define BITQ_SHARED static __attribute__((noinline))
 #else
 #define BITQ_SHARED static inline
+#endif
+
+/* A function that needs all registers for itself: within another one both would lack them. */
+#if defined(__GNUC__)
+#define BITQ_APART static __attribute__((noinline))
+#else
+#define BITQ_APART static
 #endif
 
 /* y = clip(((acc >> pre_shift) * multiplier + 2^(shift-1)) >> shift, low, high) + zero_point */
@@ -103,6 +113,16 @@ typedef struct {
     uint16_t sets;   /* of sums that the windows of one row share; the pairs read these, not the words. 0: none */
 } bitq_pairs;
 
+/* A convolution of weights of 1 bit and inputs of 7 bits. */
+typedef struct {
+    bitq_window window;
+    const int32_t *weights; /* as in bitq_sign_sums */
+    uint16_t inputs;
+    uint16_t words;   /* that the inputs of one place take, an even number */
+    uint16_t outputs; /* with one that is missing to an even number */
+    uint16_t step;    /* bytes of the output from place to place */
+} bitq_sign_convolution;
+
 /* A convolution whose outputs read only the channels of their group, its taps some places apart. In its linear layer
  * `inputs` counts the taps of one output, `planes` the bits of a weight, and the kernel is not used. */
 typedef struct {
@@ -163,6 +183,9 @@ typedef void bitq_fill_kernel(const uint8_t *weights, const uint8_t *x, uint32_t
 
 /* Computes all channels of two output places; x holds the input of the first one in the low halves of its words. */
 typedef void bitq_pair(const uint32_t *x, void *first, void *second);
+
+/* Turns the sums of all channels at one place into its results. */
+typedef void bitq_ending(const uint32_t *sums, void *y);
 
 /* Two lines that meet at zero: (v - zero) * slope + offset, and the rescale of that. */
 typedef struct {
@@ -237,6 +260,11 @@ void bitq_conv_pairs(const bitq_pairs *layer, bitq_pair *pair, const uint8_t *x,
 void bitq_conv_row(const bitq_pairs *layer, bitq_pair *pair, const uint8_t *x, uint32_t *row, void *y);
 uint32_t *bitq_pack_pairs(const bitq_pairs *layer, const uint8_t *row, uint32_t bytes, uint32_t *to);
 void bitq_sign_sums(const int32_t *weights, const uint8_t *x, uint32_t inputs, uint32_t outputs, uint32_t *sums);
+/* x: the words of two places; sums: room for all outputs at both. */
+void bitq_sign_places(const bitq_sign_convolution *layer, const uint32_t *x, uint32_t *sums);
+/* work: room for the patches of two places and their sums. */
+void bitq_conv_signs(const bitq_sign_convolution *layer, bitq_ending *ending, const uint8_t *x, uint32_t *work,
+                     void *y);
 void bitq_quad_sums(const uint8_t *weights, const uint8_t *x, uint32_t flip, uint32_t inputs, uint32_t outputs,
                     uint32_t *sums);
 void bitq_sums(const uint32_t *x, uint32_t sets, uint32_t *sums);
@@ -298,6 +326,12 @@ static inline int32_t bitq_floor_shift(int32_t value, uint32_t by)
 static inline uint32_t bitq_word(const uint8_t *x)
 {
     return (uint32_t)x[0] | ((uint32_t)x[1] << 8) | ((uint32_t)x[2] << 16) | ((uint32_t)x[3] << 24);
+}
+
+/* Two bytes, so far apart, as a pair: the first one in the low half. */
+static inline uint32_t bitq_two(const uint8_t *x, uint32_t apart)
+{
+    return (uint32_t)x[0] | ((uint32_t)x[apart] << 16);
 }
 
 /* The signed halves of a sum of pairs, each within int16_t; a negative low half borrows from the high one. */
@@ -425,6 +459,19 @@ static inline uint8_t bitq_steps(int32_t value, int32_t first, uint32_t shift)
         steps = 255;
     }
     return (uint8_t)steps;
+}
+
+/* Adds the distance of each byte of x, at most 128, from the same byte of mask, which is 0 or 128: x, or 128 - x. */
+static inline uint32_t bitq_add_distances(uint32_t sum, uint32_t x, uint32_t mask)
+{
+#if defined(__ARM_FEATURE_DSP)
+    return __usada8(x, mask, sum);
+#else
+    const uint32_t ones = mask >> 7;
+    const uint32_t turned = (x ^ (mask - ones)) + ones;
+    const uint32_t pairs = (turned & UINT32_C(0xFF00FF)) + ((turned >> 8) & UINT32_C(0xFF00FF));
+    return sum + (pairs & 0xFFFFu) + (pairs >> 16);
+#endif
 }
 
 /* Adds up the inputs whose bit is set, of 8. Bits past the last input are 0, so nothing is read there. The branches

@@ -1,6 +1,5 @@
 #include "bitq.h"
 #if defined(__ARM_FEATURE_DSP)
-#include <arm_acle.h>
 
 /* Adds the products of four bytes to a sum: those of the even ones and those of the odd ones. */
 static inline uint32_t add_products(uint32_t sum, const uint8_t *weights, uint32_t even, uint32_t odd)
