@@ -261,13 +261,16 @@ def results(result: Any) -> list[fx.Node]:
     return [node for value in values for node in results(value)]
 
 
-def drop_last(traced: fx.GraphModule) -> None:
-    """Drop a softmax or argmax that is the last step, which leaves the largest score the largest, and any tuple."""
+def drop_last(traced: fx.GraphModule, *, classify: bool) -> None:
+    """Drop what holds several outputs, and of a classifier a softmax or argmax that is the last step.
+
+    They do not change which score is largest.
+    """
     output = next(node for node in reversed(traced.graph.nodes) if node.op == "output")
     nodes = results(output.args[0])
     output.args = (nodes[0] if len(nodes) == 1 else nodes,)
     traced.graph.eliminate_dead_code()
-    for last in list(output.all_input_nodes):
+    for last in list(output.all_input_nodes) if classify else []:
         if len(last.users) == 1 and isinstance(first := last.args[0] if last.args else None, fx.Node):
             kept = _is_softmax(traced, last) or _is_arg_max(last)
             if kept:

@@ -61,7 +61,7 @@ def lower(
         RangeError: an accumulator may not fit in 32 bits.
     """
     _refuse_changed(quantized)
-    traced = trace(quantized.model, calibration[:PROBE])
+    traced = trace(quantized.model, calibration[:PROBE], classify=classify)
     for node in sorted(traced.graph.nodes, key=lambda node: node.op != "call_module"):
         _refuse_strangers(node, traced)
     seen = observe(traced, calibration)

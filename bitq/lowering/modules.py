@@ -125,8 +125,8 @@ def convolution(builder: Builder, node: fx.Node, module: nn.Conv1d | nn.Conv2d) 
 def softmax(builder: Builder, node: fx.Node, module: nn.Softmax | nn.LogSoftmax) -> Value:
     """Always refused: as the last step it is gone before this."""
     raise DeployError(
-        f"layer '{node.target}' cannot be lowered: a softmax is covered as the last step over dim=1, where it is "
-        "dropped because it does not change which score is largest; within a network torch.sigmoid is a gate."
+        f"layer '{node.target}' cannot be lowered: a softmax is covered as the last step over dim=1 of a classifier, "
+        "where it is dropped because it does not change which score is largest; elsewhere torch.sigmoid is a gate."
     )
 
 

@@ -39,12 +39,13 @@ class Seen:
         return max(-self.low, self.high) or 1.0
 
 
-def trace(model: nn.Module, rows: Tensor | None = None) -> fx.GraphModule:
+def trace(model: nn.Module, rows: Tensor | None = None, *, classify: bool = True) -> fx.GraphModule:
     """Trace a module with every ``torch.nn`` layer as one call, and functions as the layers that they stand for.
 
     Args:
         model: any module of one input.
         rows: real inputs ``(n, *shape)``, whose sizes the forward pass sees, and on which both have to give the same.
+        classify: whether the largest score alone matters, so that a softmax at the end is nothing.
 
     Raises:
         DeployError: the forward pass depends on values and cannot be traced, and says where; or call by call it
@@ -66,7 +67,7 @@ def trace(model: nn.Module, rows: Tensor | None = None) -> fx.GraphModule:
     as_modules(traced)
     if rows is not None:
         _hold(model, traced, rows)
-    drop_last(traced)
+    drop_last(traced, classify=classify)
     as_recurrences(traced)
     as_views(traced)
     return traced

@@ -117,6 +117,12 @@ def test_a_softmax_at_the_end_is_dropped(last):
     assert (evaluate(graph, x).winners == truth.argmax(axis=1)).mean() > 0.98
 
 
+def test_a_softmax_whose_values_matter_is_refused():
+    quantized = Quantizer(nn.Sequential(nn.Linear(6, 4), nn.Softmax(1)), {"*": "int8"}, ROUND_ONLY).finish()
+    with pytest.raises(DeployError, match="softmax is covered as the last step over dim=1 of a classifier"):
+        lower(quantized, torch.ones(4, 6), InputSpec((6,), 1.0, 0), classify=False)
+
+
 def test_in_place_calls_change_what_is_read_later():
     class Both(nn.Module):
         def __init__(self):
