@@ -14,6 +14,7 @@ from bitq.codegen.choice import step_of
 from bitq.codegen.constants import Constant
 from bitq.codegen.layers import layers
 from bitq.codegen.ops.layer import Layer, byte_zero
+from bitq.codegen.ops.recurrent import start_of
 from bitq.codegen.storage import Storage, store
 from bitq.ir.graph import Graph
 from bitq.ir.ops import Recurrent
@@ -137,7 +138,7 @@ def _definitions(stream: Stream, storage: Storage, printed: Sequence[Layer], sta
         for state, op in states.items()
         for line in (
             f"    for (uint32_t i = 0; i < {op.units}u; ++i) {{",
-            f"        state->{state}[i] = 0;",
+            f"        state->{state}[i] = {start_of(op)};",
             f"        state->{state}_output[i] = {byte_zero(op.out)};",
             "    }",
         )

@@ -1,6 +1,6 @@
 """Graphs as JSON, and back: one line per operation, read by the types of its fields, and checked like any graph.
 
-    {"schema_version": 1, "name": "net", …,
+    {"schema_version": 2, "name": "net", …,
      "ops": [{"op": "Dense", "name": "fc", "inputs": ["input"], "out": {…}, "bias": {"int32": […]}, …}]}
 
 An array is an object whose only key is its number format.
@@ -25,7 +25,7 @@ from bitq.ir.ops import OPS, Op
 from bitq.ir.ranges import prove
 from bitq.ir.types import DTYPES, DType
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _KINDS = {kind.__name__: kind for kind in OPS}
 
 

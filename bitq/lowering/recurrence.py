@@ -63,7 +63,6 @@ class Recurrence(nn.Module):
     Attributes:
         where: which part of which module it is.
         mode: torch's name of the cell.
-        reach: largest absolute part of a gate seen.
         out_reach: largest absolute output seen.
         cell_reach: largest absolute cell of an LSTM seen.
     """
@@ -73,7 +72,7 @@ class Recurrence(nn.Module):
         self.where = where
         self.mode = owner.mode
         self.units = owner.hidden_size
-        self.reach = self.out_reach = self.cell_reach = 0.0
+        self.out_reach = self.cell_reach = 0.0
         self.matrices = [getattr(owner, f"{name}{where.suffix}").detach() for name in ("weight_ih", "weight_hh")]
         zero = self.matrices[0].new_zeros(len(self.matrices[0]))
         given = (getattr(owner, f"{name}{where.suffix}", zero).detach() for name in ("bias_ih", "bias_hh"))
@@ -95,7 +94,6 @@ class Recurrence(nn.Module):
             b = h @ self.matrices[1].T + self.biases[1]
             outputs[step], c = _STEPS[self.mode](a, b, h, c)
             h = outputs[step]
-            self.reach = max(self.reach, float(a.abs().max()), float(b.abs().max()))
             self.out_reach = max(self.out_reach, float(h.abs().max()))
             self.cell_reach = max(self.cell_reach, float(c.abs().max()))
         return torch.stack(outputs, 2) if self.where.pick is None else outputs[self.where.pick]

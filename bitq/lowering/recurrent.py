@@ -10,17 +10,17 @@ from typing import Any, cast
 import numpy as np
 from torch import Tensor, fx, nn
 
-from bitq.ir.cells import CELL_FRACTIONS, CELLS, FRACTIONS, PART, SHIFTS
-from bitq.ir.ops import Dense, Flatten, Recurrent, View
-from bitq.ir.types import INT16, INT32, TensorType, Weights
+from bitq.ir.cells import CELL_FRACTIONS, CELLS, FRACTIONS, LONG, ONE
+from bitq.ir.ops import Flatten, Recurrent, View
+from bitq.ir.types import TensorType, Weights
 from bitq.lowering.builder import Builder, Lazy, Pending, Stored, Value
-from bitq.lowering.fixed import fix
+from bitq.lowering.parts import Part, fix_parts, narrow_of
 from bitq.lowering.recurrence import Recurrence, Where
 from bitq.lowering.sequences import Turn
 from bitq.lowering.shapes import rearrange
 from bitq.quant.matrix import QuantizedWeight
 
-_MARGIN = 1.25  # room above the largest part that calibration saw
+_MARGIN = 1.25  # room above the largest number that calibration saw
 _CELLS = {"RNN_TANH": "rnn", "RNN_RELU": "relu", "GRU": "gru", "LSTM": "lstm"}
 
 
@@ -32,21 +32,21 @@ def recurrence(builder: Builder, node: fx.Node, module: Recurrence) -> Stored:
     if where.pick is not None and (whole := _whole(builder, where, x)) is not None:
         return _step(builder, where, whole)
     time, cell = x.type.shape[1], _CELLS[module.mode]
-    fraction = _fraction(module.reach, FRACTIONS)
-    kind, one = CELLS[cell].out, 2.0**15
-    unit = 2.0**-fraction
-    if cell == "relu":
-        unit = _MARGIN * (module.reach or 1.0) / PART
-        one = 1 / unit
-    shift = _bits(module.out_reach * one / kind.high, SHIFTS)
+    kind, units = CELLS[cell].out, module.units
+    fractional = cell != "relu"
+    one = LONG if cell == "gru" else ONE
+    shift = _bits(module.out_reach * 2.0**one / kind.high, CELLS[cell].shifts)
+    scale = 2.0 ** (shift - one) if fractional else _MARGIN * (module.out_reach or 1.0) / kind.high
+    step = TensorType((units,), kind, scale)
     pick = None if where.pick is None else where.pick % time
-    units = module.units
-    step = TensorType((units,), kind, 2.0**shift / one)
     name = builder.name(f"{where.path}{where.suffix}")
     parts = [
-        _part(f"{name}.{which}", builder.codes(f"{where.path}.{which}{where.suffix}"), bias, reads, unit)
+        _part(f"{name}.{which}", builder.codes(f"{where.path}.{which}{where.suffix}"), bias, reads)
         for which, bias, reads in zip(("weight_ih", "weight_hh"), module.biases, (x.type, step), strict=True)
     ]
+    unit = 1.0 if fractional else scale
+    fraction, (first, second) = fix_parts(parts, unit, FRACTIONS)
+    shift = shift if fractional else fraction
     shape = (units, time) if pick is None else (units,)
     out = TensorType((1, time, units) if pick is None else shape, kind, step.scale)
     builder.add(
@@ -56,10 +56,11 @@ def recurrence(builder: Builder, node: fx.Node, module: Recurrence) -> Stored:
             out=out,
             layer=where.path,
             cell=cell,
-            input=parts[0],
-            state=parts[1],
+            input=first,
+            state=second,
             fraction=fraction,
             cell_fraction=_fraction(module.cell_reach, CELL_FRACTIONS),
+            narrow=narrow_of(second, step) if cell == "gru" else 0,
             shift=shift,
             reverse=where.reverse,
             pick=pick,
@@ -119,20 +120,9 @@ RECURRENT: dict[type[nn.Module], Callable[[Builder, fx.Node, Any], Value | Lazy]
 """Rows for the table of all modules."""
 
 
-def _part(name: str, weight: QuantizedWeight, bias: Tensor, x: TensorType, unit: float) -> Dense:
-    """Return the parts of all gates from ``x``, in steps of ``unit``."""
-    offset = bias.double().numpy() / unit
-    probe = Dense(
-        name=name,
-        inputs=(),
-        out=TensorType(offset.shape, INT32, unit),
-        weights=Weights(weight.codes, weight.book.dtype, weight.scale),
-        bias=np.zeros(offset.shape, np.int32),
-    )
-    gain = np.broadcast_to(weight.scale * (x.scale / unit), offset.shape)
-    magnitude = probe.accumulators(x)[0].magnitude
-    fixed = fix(gain, offset, magnitude, INT16, 0, low=-PART, high=PART, folded=probe.folded(x))
-    return replace(probe, out=replace(probe.out, dtype=INT16), bias=fixed.bias, rescale=fixed.rescale)
+def _part(name: str, weight: QuantizedWeight, bias: Tensor, reads: TensorType) -> Part:
+    weights = Weights(weight.codes, weight.book.dtype, weight.scale)
+    return Part(name, weights, np.atleast_1d(weight.scale * reads.scale), bias.double().numpy(), reads)
 
 
 def _bits(size: float, limits: tuple[int, int]) -> int:

@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitq.ir.cells import PART
+from bitq.ir.cells import FRACTIONS
 from bitq.ir.check import check
 from bitq.ir.graph import Graph
 from bitq.ir.ops import ArgMax, AvgPool, Conv, Dense, Flatten, MaxPool, Op, Recurrent, Requantize
 from bitq.ir.ranges import prove
 from bitq.ir.reference import values
-from bitq.ir.types import INT8, INT16, INT32, UINT7, UINT8, DType, TensorType, Weights
+from bitq.ir.types import INT8, INT32, UINT7, UINT8, DType, TensorType, Weights
 from bitq.lowering.fixed import fix, halved
+from bitq.lowering.parts import Part, fix_parts, narrow_of
 from pipelines.mcu.forest import n5
 
 GENERATOR = "PCG64"
 SEED = 5
 _ROWS = 64
-_FRACTION = 12  # of the parts of gates
 _SPREAD = 4.0  # standard deviations of an accumulator that the range of the activations holds
 
 
@@ -115,30 +115,27 @@ class _Chain:
         source, x = self.last
         step = TensorType((x.shape[2],), x.dtype, x.scale)
         before = TensorType((units,), INT8, 1 / 128)
+        gates = [self._gates(f"{name}_input", 3 * units, step), self._gates(f"{name}_state", 3 * units, before)]
+        fraction, (first, state) = fix_parts(gates, 1.0, FRACTIONS)
         op = Recurrent(
             name=name,
             inputs=(source,),
             out=before,
             cell="gru",
-            input=self._gates(f"{name}_input", 3 * units, step),
-            state=self._gates(f"{name}_state", 3 * units, before),
-            fraction=_FRACTION,
+            input=first,
+            state=state,
+            fraction=fraction,
+            narrow=narrow_of(state, before),
             pick=x.shape[1] - 1,
         )
         self.add(op)
 
-    def _gates(self, name: str, rows: int, x: TensorType) -> Dense:
+    def _gates(self, name: str, rows: int, x: TensorType) -> Part:
         """Return a matrix whose parts spread by 1 for inputs drawn from their whole range."""
         weights = self._codes((rows, x.size))
-        linear = Dense(
-            name=name, inputs=(), out=TensorType((rows,), INT16, 1.0), weights=weights, bias=np.zeros(rows, np.int32)
-        )
         drawn = self.rng.integers(x.dtype.low, x.dtype.high + 1, (_ROWS, x.size))
-        gain = np.array([(1 << _FRACTION) / float((drawn @ weights.matrix.T).std())])
-        offset = self.rng.normal(0, 1 << _FRACTION - 1, rows)
-        reach = linear.accumulators(x)[0].magnitude
-        fixed = fix(gain, offset, reach, INT16, 0, low=-PART, high=PART)
-        return replace(linear, bias=fixed.bias, rescale=fixed.rescale)
+        gain = np.array([1 / float((drawn @ weights.matrix.T).std())])
+        return Part(name, weights, gain, self.rng.normal(0, 0.5, rows), x)
 
     def max_pool(self, name: str, kernel: tuple[int, int]) -> None:
         """Append a max pool without overlap."""

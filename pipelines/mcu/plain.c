@@ -85,46 +85,43 @@ static void mean(int32_t places, int32_t channels, int32_t before, int32_t multi
 }
 
 static const int16_t curve[65] = {
-    /* 32767 * tanh(i / 16), rounded; beyond 4 it stays. */
-    0, 2045, 4075, 6073, 8025, 9919, 11742, 13486, 15142, 16706, 18173, 19541, 20812, 21986, 23065, 24053, 24955,
-    25775, 26518, 27190, 27796, 28340, 28829, 29267, 29659, 30009, 30321, 30599, 30846, 31066, 31261, 31435,
-    31588, 31725, 31845, 31952, 32047, 32131, 32205, 32270, 32328, 32380, 32425, 32465, 32500, 32531, 32559,
-    32583, 32605, 32624, 32641, 32656, 32669, 32680, 32690, 32699, 32707, 32714, 32720, 32726, 32731, 32735,
-    32739, 32742, 32745,
+    /* 16384 * tanh(i / 16), rounded; beyond 63 it stays. */
+    0, 1023, 2037, 3036, 4013, 4960, 5871, 6743, 7571, 8353, 9087, 9771, 10406, 10993, 11533, 12027,
+    12478, 12888, 13260, 13595, 13898, 14171, 14415, 14634, 14830, 15005, 15161, 15300, 15423, 15533, 15631, 15718,
+    15795, 15863, 15923, 15977, 16024, 16066, 16103, 16136, 16165, 16190, 16213, 16233, 16251, 16266, 16280, 16292,
+    16303, 16312, 16321, 16328, 16335, 16341, 16346, 16350, 16354, 16358, 16361, 16363, 16366, 16368, 16370, 16372,
+    16372,
 };
 
-static int32_t tanh16(int32_t value)
+/* 2^30 * tanh(16 * value / 2^bits) */
+static int32_t tanh30(int32_t value, int32_t bits)
 {
-    int32_t size = value < 0 ? -value : value;
-    int32_t result;
-    if (size > 65535) {
-        size = 65535;
+    const int32_t rest = ((value & ((1 << bits) - 1)) >> (bits - 15)) + 1;
+    int32_t index = value >> bits;
+    index = index < -64 ? -64 : index > 63 ? 63 : index;
+    if (index < 0) {
+        return -curve[-index] * 65536 + 2 * (curve[-index] - curve[-index - 1]) * rest;
     }
-    result = curve[size >> 10];
-    result += ((curve[(size >> 10) + 1] - result) * (size & 1023) + 512) >> 10;
-    return value < 0 ? -result : result;
+    return curve[index] * 65536 + 2 * (curve[index + 1] - curve[index]) * rest;
 }
 
-static int32_t sigmoid16(int32_t value)
+static int32_t sigmoid15(int32_t value, int32_t fraction)
 {
-    return (32768 + tanh16(value)) >> 1;
+    return 16384 + (tanh30(value, fraction - 3) >> 16);
 }
 
-static int32_t part(const int8_t *w, int32_t bias, int32_t inputs, int32_t before, int32_t multiplier, int32_t shift,
-                    const int8_t *x)
+static int32_t part(const int8_t *w, int32_t bias, int32_t inputs, int32_t multiplier, const int8_t *x)
 {
     int32_t sum = bias;
     for (int32_t i = 0; i < inputs; ++i) {
         sum += w[i] * x[i];
     }
-    sum = ((sum >> before) * multiplier + (1 << (shift - 1))) >> shift;
-    return sum < -32767 ? -32767 : sum > 32767 ? 32767 : sum;
+    return sum * multiplier;
 }
 
-static void gru(const int8_t *input_w, const int32_t *input_bias, int32_t input_before, int32_t input_multiplier,
-                int32_t input_shift, const int8_t *state_w, const int32_t *state_bias, int32_t state_before,
-                int32_t state_multiplier, int32_t state_shift, int32_t steps, int32_t inputs, int32_t units,
-                int32_t scale, const int8_t *x, int8_t *y, int32_t *state, int32_t *a, int32_t *b)
+static void gru(const int8_t *input_w, const int32_t *input_bias, int32_t input_multiplier, const int8_t *state_w,
+                const int32_t *state_bias, int32_t state_multiplier, int32_t steps, int32_t inputs, int32_t units,
+                int32_t fraction, int32_t narrow, const int8_t *x, int8_t *y, int32_t *state, int32_t *a, int32_t *b)
 {
     for (int32_t i = 0; i < units; ++i) {
         state[i] = 0;
@@ -132,17 +129,17 @@ static void gru(const int8_t *input_w, const int32_t *input_bias, int32_t input_
     }
     for (int32_t step = 0; step < steps; ++step) {
         for (int32_t i = 0; i < 3 * units; ++i) {
-            a[i] = part(input_w + i * inputs, input_bias[i], inputs, input_before, input_multiplier, input_shift, x);
-            b[i] = part(state_w + i * units, state_bias[i], units, state_before, state_multiplier, state_shift, y);
+            a[i] = part(input_w + i * inputs, input_bias[i], inputs, input_multiplier, x);
+            b[i] = part(state_w + i * units, state_bias[i], units, state_multiplier, y);
         }
         for (int32_t i = 0; i < units; ++i) {
-            const int32_t reset = sigmoid16((a[i] + b[i]) * scale);
-            const int32_t update = sigmoid16((a[units + i] + b[units + i]) * scale);
-            const int32_t sum = a[2 * units + i] + ((reset * b[2 * units + i] + 16384) >> 15);
-            const int32_t fresh = tanh16(2 * sum * scale);
+            const int32_t reset = sigmoid15(a[i] + b[i], fraction);
+            const int32_t update = sigmoid15(a[units + i] + b[units + i], fraction);
+            const int32_t kept = (reset * (b[2 * units + i] >> narrow)) >> (15 - narrow);
+            const int32_t fresh = tanh30(a[2 * units + i] + kept, fraction - 4);
             int32_t out;
-            state[i] = fresh + ((update * (state[i] - fresh) + 16384) >> 15);
-            out = (state[i] + 128) >> 8;
+            state[i] = fresh + update * (2 * ((state[i] - fresh) >> 16) + 1);
+            out = (state[i] + (1 << 22)) >> 23;
             y[i] = (int8_t)(out < -128 ? -128 : out > 127 ? 127 : out);
         }
         x += inputs;

@@ -82,11 +82,11 @@ def _calls(op: Op, graph: Graph, x: str, y: str, last: bool) -> list[str]:
             return [f"conv({op.name}_w, {op.name}_b, {_list([*sizes, *op.out.shape])}, {scale}, {x}, {y})"]
         case Recurrent():
             parts = [
-                f"{m.name}_w, {m.name}_b, {m.rescale.pre_shift}, {m.rescale.multiplier[0]}, {m.rescale.shift}"
+                f"{m.name}_w, {m.name}_b, {m.rescale.multiplier[0]}"
                 for m in (op.input, op.state)
                 if m.rescale is not None
             ]
-            sizes = _list([source.shape[1], source.shape[2], op.units, 8192 >> op.fraction])
+            sizes = _list([source.shape[1], source.shape[2], op.units, op.fraction, op.narrow])
             buffers = ", ".join(f"{op.name}_{what}" for what, _ in _recurrent_buffers(op))
             return [f"gru({', '.join(parts)}, {sizes}, {x}, {y}, {buffers})"]
         case MaxPool():

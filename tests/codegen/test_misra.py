@@ -56,16 +56,16 @@ def drawn(strategy: st.SearchStrategy[Graph], count: int) -> list[Graph]:
     return found
 
 
-def perceptron(dtype: DType, hidden: int) -> Graph:
+def perceptron(dtype: DType, hidden: int, outputs: int = 26) -> Graph:
     """Two dense layers that are large enough for buckets; the first reads the caller's signed bytes."""
     rng = np.random.default_rng(0)
-    x, between, scores = (TensorType((n,), t, 1.0) for n, t in ((143, INT8), (hidden, UINT8), (26, INT32)))
+    x, between, scores = (TensorType((n,), t, 1.0) for n, t in ((143, INT8), (hidden, UINT8), (outputs, INT32)))
     scale = Rescale(np.array([99], np.int16), 0, 10, 0, 0, 255)
-    first, second = weights(rng, (hidden, 143), dtype), weights(rng, (26, hidden), dtype)
+    first, second = weights(rng, (hidden, 143), dtype), weights(rng, (outputs, hidden), dtype)
     zeros = np.zeros(hidden, np.int32)
     ops = (
         Dense(name="fc1", inputs=("input",), out=between, weights=first, bias=zeros, rescale=scale),
-        Dense(name="fc2", inputs=("fc1",), out=scores, weights=second, bias=np.zeros(26, np.int32)),
+        Dense(name="fc2", inputs=("fc1",), out=scores, weights=second, bias=np.zeros(outputs, np.int32)),
     )
     return Graph("net", x, ops, ("fc2",))
 
@@ -128,7 +128,8 @@ def undocumented(found: Findings) -> list[tuple[str, str]]:
 
 def some() -> list[Graph]:
     dense = [perceptron(book, hidden) for book in (BIPOLAR, ODD2) for hidden in (8, 41)]
-    return [*drawn(graphs(), 400), *drawn(cells(), 50), *dense, NETWORKS["N2"](BIPOLAR, UINT7)]
+    more = [perceptron(BIPOLAR, 143, 8), NETWORKS["N2"](BIPOLAR, UINT7)]
+    return [*drawn(graphs(), 400), *drawn(cells(), 50), *dense, *more]
 
 
 def test_every_finding_is_a_documented_deviation_and_none_of_these_is_stale(tmp_path):

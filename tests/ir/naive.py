@@ -53,17 +53,20 @@ def windows(op, x_shape, kernel, padding, dilation=(1, 1)):
             yield places
 
 
-def tanh(value, fraction):
-    """Interpolate between rounded values at multiples of 1/16, up to 4."""
+def long_tanh(value, fraction):
+    """Interpolate between rounded values at multiples of 1/16, up to 63 of them; in steps of 2^−30."""
     step = 2**fraction // 16
-    index, rest = divmod(min(abs(value), 64 * step - 1), step)
-    left, right = (round(math.tanh(i / 16) * 32767) for i in (index, index + 1))
-    size = left + (2 * (right - left) * rest + step) // (2 * step) if step > 1 else left
-    return size if value >= 0 else -size
+    index = min(max(value // step, -64), 63)
+    left, right = (round(math.tanh(max(-63, min(i, 63)) / 16) * 16384) for i in (index, index + 1))
+    return left * 65536 + (right - left) * 2 * (value % step * 32768 // step + 1)
+
+
+def tanh(value, fraction):
+    return long_tanh(value, fraction) // 65536
 
 
 def sigmoid(value, fraction):
-    return (32768 + tanh(value, fraction + 1)) // 2
+    return 16384 + tanh(value, fraction + 1)
 
 
 def times(gate, value):
@@ -102,11 +105,12 @@ def unit(op, gates, state):
         case "relu":
             return 0, sums[0]
         case "gru":
-            new = tanh(gates[2][0] + times(sigmoid(sums[0], f), gates[2][1]), f)
-            state = new + times(sigmoid(sums[1], f), state - new)
+            kept = sigmoid(sums[0], f) * (gates[2][1] // 2**op.narrow) // 2 ** (15 - op.narrow)
+            new = long_tanh(gates[2][0] + kept, f)
+            state = new + sigmoid(sums[1], f) * (2 * ((state - new) // 65536) + 1)
             return state, state
         case "lstm":
-            added = sigmoid(sums[0], f) * tanh(sums[2], f) // 2 ** (15 - op.cell_fraction)
+            added = sigmoid(sums[0], f) * tanh(sums[2], f) // 2 ** (14 - op.cell_fraction)
             cell = (2 * (sigmoid(sums[1], f) * state + added) + 32768) // 65536
             cell = min(max(cell, -32767), 32767)
             return cell, times(sigmoid(sums[3], f), tanh(cell, op.cell_fraction))

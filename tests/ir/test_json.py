@@ -108,7 +108,7 @@ def with_op(**changes):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (document(schema_version=2), r"schema_version is 2; this bitq reads 1"),
+        (document(schema_version=1), r"schema_version is 1; this bitq reads 2"),
         (document(schema_version=True), "schema_version is True"),
         (document(extra=1), "Graph has no field 'extra'"),
         (with_op(op="Convv"), r"graph.ops\[0\]: unknown operation 'Convv'. Did you mean 'Conv'"),

@@ -17,8 +17,8 @@ X = TensorType((1, 7, 2), INT8, 1.0)
 
 def part(name, inputs):
     codes = np.ones((9, inputs), np.int8)
-    scale = Rescale(np.ones(1, np.int16), 0, 0, 0, -32767, 32767)
-    out = TensorType((9,), INT16, 1.0)
+    scale = Rescale(np.ones(1, np.int16), 0, 0, 0, INT32.low, INT32.high)
+    out = TensorType((9,), INT32, 1.0)
     weights = Weights(codes, BIPOLAR, np.ones(1))
     return Dense(name=name, inputs=(), out=out, weights=weights, bias=np.zeros(9, np.int32), rescale=scale)
 
@@ -32,6 +32,7 @@ GRU = Recurrent(
     state=part("gru.state", 3),
     fraction=12,
 )
+SHORT = TensorType((9,), INT16, 1.0)
 
 
 def net(x=X, **changes):
@@ -50,15 +51,17 @@ BROKEN = {
     r"it reads \(1, time, channels\)": {"x": TensorType((2, 7, 2), INT8, 1.0)},
     "it gives INT8": {"out": replace(GRU.out, dtype=UINT8)},
     "its output has no zero point": {"out": replace(GRU.out, zero_point=1)},
-    "it gives 9 parts, declared": {"input": replace(GRU.input, out=TensorType((8,), INT16, 1.0))},
+    "it gives 9 parts, declared": {"input": replace(GRU.input, out=TensorType((8,), INT32, 1.0))},
     "it gives 12 parts": {"cell": "lstm"},
-    "it gives INT16 around 0": {"state": replace(scaled(GRU.state, low=-1000), out=TensorType((9,), INT32, 1.0))},
+    "it gives INT32 around 0": {"state": replace(scaled(GRU.state, low=-32768, high=32767), out=SHORT)},
+    "it has multipliers": {"input": replace(GRU.input, rescale=None)},
     r"weights \(9, 3\) match the input": {"input": GRU.state},
-    "its parts lie within ±32767": {"state": scaled(GRU.state, low=-32768)},
+    "its multipliers come without shift and clamp": {"state": scaled(GRU.state, shift=1)},
     "one bias per output channel": {"state": replace(GRU.state, bias=np.zeros(8, np.int32))},
-    "fraction is 4..12, got 13": {"fraction": 13},
-    "cell_fraction is 4..14, got 15": {"cell_fraction": 15},
-    "shift is 1..8, got 0": {"shift": 0},
+    "fraction is 5..26, got 27": {"fraction": 27},
+    "cell_fraction is 5..14, got 15": {"cell_fraction": 15},
+    "narrow is 0..15, got 16": {"narrow": 16},
+    "shift is 1..23, got 24": {"shift": 24},
     "the step 7 that it keeps is one of 7": {"pick": 7},
     r"its output is \(3,\), declared \(1, 7, 3\)": {"pick": 6},
 }

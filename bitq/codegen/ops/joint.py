@@ -1,130 +1,233 @@
 """A GRU whose weights have one bit, where speed counts: both matrices as one straight-line code, and its cell.
 
-A total holds the sum of the state in its low half and that of the input in its high half, so every row takes one
-chain of additions. The cell makes the parts of the gates from it, unit by unit, in constants.
+The sums of the state and of the input are added up together, in one unit or in the halves of a word, so each row of
+the reset and update gates takes one chain of additions; the rows of the new gate take one for each matrix. The totals
+of a unit lie side by side, and the cell makes its parts from them.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitq.codegen.constants import Constant, table
 from bitq.codegen.ops import lookups
 from bitq.codegen.ops.layer import Operand, byte_zero
-from bitq.codegen.ops.straight import added, scaled
-from bitq.ir.ops import Dense, Recurrent
-from bitq.ir.types import BIPOLAR, INT16, UINT8, Weights
+from bitq.ir.cells import LONG
+from bitq.ir.ops import Recurrent
+from bitq.ir.types import BIPOLAR, INT16, UINT8
 
 RUNTIME = ("bitq_curve", "bitq_tanh")
 """What the code needs of the runtime."""
 
-_MOST = INT16.high // UINT8.high  # inputs of a sum that fits in half a word
+_LEAST = 3  # columns of a set
+_NAMES = {_LEAST: "four", lookups.INPUTS: "eight"}
+TOTALS = 4
+"""Of a unit: reset, update, and the new gate's sums of the input and of the state."""
+
+_MOST = INT16.high // (2 * UINT8.high)  # units, and inputs, whose sums fit in half a word without a sign
 
 
-def covers(state: Dense, first: Dense) -> bool:
+def covers(op: Recurrent) -> bool:
     """Whether both matrices can share their totals, and looking sums up takes less than grouping columns."""
-    most = max(part.weights.codes.shape[1] for part in (state, first))
-    one_bit = all(part.weights.dtype is BIPOLAR for part in (state, first))
-    return one_bit and most <= _MOST and lookups.pays(_both(state, first), [_columns(state, first)], made=1)
+    parts = (op.state.weights, op.input.weights)
+    if any(weights.dtype is not BIPOLAR or weights.codes.shape[1] > _MOST for weights in parts):
+        return False
+    codes = _both(op)
+    return lookups.pays(replace(op.state.weights, codes=codes), [codes.shape[1]], made=1)
 
 
-def parts(name: str, state: Dense, first: Dense, step: Operand) -> Constant:
-    """Print the function ``name``, a `bitq_parts` that gives totals.
+def gru(name: str, op: Recurrent, reads: tuple[Operand, Operand]) -> list[Constant]:
+    """Print the functions ``<name>_parts``, a `bitq_parts` that gives totals, and ``<name>_cell``, and their tables.
 
     Args:
         name: C identifier.
-        state: the matrix of the state.
-        first: that of the input.
-        step: what ``first`` reads.
+        op: the layer.
+        reads: what the matrices of the input and of the state read.
     """
-    units, inputs = state.weights.codes.shape[1], first.weights.codes.shape[1]
-    words = [f"before[{k}]" for k in range(units)] + [f"(uint32_t)step[{k}] << 16" for k in range(inputs)]
-    words += ["0u"] * (-len(words) % lookups.INPUTS)
-    sets = len(words) // lookups.INPUTS
+    multipliers = [part.rescale.multiplier.astype(np.int64) for part in (op.input, op.state) if part.rescale]
+    first, state = (np.broadcast_to(multiplier, 3 * op.units) for multiplier in multipliers)
+    alike = all(len(multiplier) == 1 for multiplier in multipliers)
+    by = ((first << 16) + state).astype(np.uint32)
+    biases = [
+        (part.bias.astype(np.int64) - _zero(x) * part.weights.matrix.sum(axis=1)) * multiplier
+        for part, x, multiplier in zip((op.input, op.state), reads, (first, state), strict=True)
+    ]
+    return [*_cell(name, op, biases, by, alike), _parts(name, op, reads[0], int(by[0]) if alike else None)]
+
+
+class _Set(NamedTuple):
+    """Columns whose sums are made once: of two of them or more, and the word where the sums begin."""
+
+    columns: slice
+    word: int
+
+    @property
+    def size(self) -> int:
+        """How many columns."""
+        return self.columns.stop - self.columns.start
+
+
+def _parts(name: str, op: Recurrent, step: Operand, by: int | None) -> Constant:
+    low, high = ("{}", "{} << 16") if by is None else (f"bitq_low_word({{}}, {by}u)", f"bitq_high_word({{}}, {by}u)")
+    states, inputs = _sets(op)
+    words = [low.format(f"(uint32_t)before[{k}]") for k in range(op.units)]
+    words += ["0u"] * (states[-1].columns.stop - len(words))
+    words += [high.format(f"(uint32_t)step[{k}]") for k in range(op.input.weights.codes.shape[1])]
+    words.append(low.format(f"{_offset(op)}u"))
+    words += ["0u"] * (inputs[-1].columns.stop - len(words))
     element = "int8_t" if step.flip else "uint8_t"
-    made = [f"made{f' + {lookups.SUMS * k}' if k else ''}" for k in range(sets)]
-    pointers = made[:: lookups.REACH // lookups.SUMS]
+    made = [
+        f"bitq_{_NAMES[group.size]}_sums({', '.join(words[group.columns])}, made + {group.word});"
+        for group in (*states, *inputs)
+    ]
+    most = inputs[-1].word + (1 << inputs[-1].size - 1)
     body = [
-        f"uint32_t made[{lookups.SUMS * sets}];",
-        *(f"const volatile uint32_t *const t{k} = {place};" for k, place in enumerate(pointers)),
+        f"uint32_t made[{most}];",
+        *(
+            f"const volatile uint32_t *const t{k} = made + {lookups.REACH * k};"
+            for k in range(-(-most // lookups.REACH))
+        ),
         f"const {element} *const step = (const {element} *)x;",
         "uint32_t *const totals = (uint32_t *)parts;",
+        "uint32_t s;",
         "(void)layer;",
-        *(
-            f"bitq_eight_sums({', '.join(words[lookups.INPUTS * k :][: lookups.INPUTS])}, {to});"
-            for k, to in enumerate(made)
-        ),
-        "{",
-        *(
-            f"    {line}"
-            for line in lookups.lines(_both(state, first), [lookups.Run("", lookups.INPUTS * sets)], "totals")
-        ),
-        "}",
+        *made,
+        *_rows(op, states, inputs),
     ]
-    head = f"static void {name}(const bitq_recurrent *layer, const uint8_t *x, const uint8_t *before, int32_t *parts)"
-    return Constant(name, "\n".join([head, "{", *(f"    {line}" for line in body), "}", ""]), 0)
+    parameters = "const bitq_recurrent *layer, const uint8_t *x, const uint8_t *before, int32_t *parts"
+    head = f"static void {name}_parts({parameters})"
+    return Constant(f"{name}_parts", "\n".join([head, "{", *(f"    {line}" for line in body), "}", ""]), 0)
 
 
-def gru(name: str, op: Recurrent, state: Dense, first: Dense, reads: tuple[Operand, Operand]) -> list[Constant]:
-    """Print the function ``name``, the `bitq_cell` of a GRU that reads totals, and its tables.
+def _rows(op: Recurrent, states: list[_Set], inputs: list[_Set]) -> list[str]:
+    """Print the sums of all rows from those of sets."""
+    codes, lines = _both(op), list[str]()
+    for number, signs in enumerate(codes.tolist()):
+        gate, unit = divmod(number, op.units)
+        for place, sets in ((gate, [*states, *inputs]),) if gate < 2 else ((2, inputs), (3, states)):
+            to = f"totals[{TOTALS * unit + place}]"
+            # One that is added comes first where there is one.
+            first, *terms = sorted(
+                (_term(signs[group.columns], group.word) for group in sets), key=lambda term: term[1]
+            )
+            lines.append(f"s = {'0u - ' if first[1] else ''}{first[0]};")
+            lines += [f"s = bitq_{'minus' if is_minus else 'plus'}(s, {name});" for name, is_minus in terms]
+            lines.append(f"{to} = s;")
+    return lines
 
-    Args:
-        name: C identifier, the prefix of the tables.
-        op: the layer.
-        state: the matrix of the state; the rows of the new gate come first, then those of reset and update.
-        first: that of the input, in the same order.
-        reads: what the two read.
-    """
-    tables, (b, *state_parts) = _finished(f"{name}_state", state, reads[0], "low")
-    more, (a, *input_parts) = _finished(f"{name}_input", first, reads[1], "high")
-    reset, update = (
-        f"{of_state}\n            + {of_input}" for of_state, of_input in zip(state_parts, input_parts, strict=True)
-    )
+
+def _term(signs: list[int], word: int) -> tuple[str, bool]:
+    """Return what a row needs of one set, and whether it is taken away."""
+    first, *others = signs
+    place = word + sum((sign != first) << len(others) - 1 - bit for bit, sign in enumerate(others))
+    return f"t{place // lookups.REACH}[{place % lookups.REACH}]", first < 0
+
+
+def _cell(name: str, op: Recurrent, biases: list[np.ndarray], by: np.ndarray, alike: bool) -> list[Constant]:
+    first, state = (bias.reshape(3, op.units) for bias in biases)
+    less = _offset(op) * (by & 0xFFFF).astype(np.int64).reshape(3, op.units)
+    joined = first + state - less
+    middle = 8 << op.fraction  # of a sigmoid's curve; that of tanh has it at half of that
+    columns = np.stack([joined[0] + middle, joined[1] + middle, first[2] - less[2] + middle // 2, state[2]], axis=1)
+    tables = [table(f"{name}_bias", columns.astype(np.uint32).view(np.int32).ravel())]
+    kinds, factors = [f"const int32_t *bias = {name}_bias;"], [f"{by[0]}u"] * TOTALS
+    if not alike:
+        tables.append(
+            table(f"{name}_by", by.reshape(3, op.units)[[0, 1, 2, 2]].T.astype(np.uint32).view(np.int32).ravel())
+        )
+        kinds.append(f"const int32_t *by = {name}_by;")
+        factors = [f"(uint32_t)by[{k}]" for k in range(TOTALS)]
+    both, alone = ("bitq_words", "bitq_word_alone") if alike else ("bitq_halves", "bitq_half")
+    made = [
+        f"{alone if k == TOTALS - 1 else both}((uint32_t)parts[{k}], {factors[k]}, bias[{k}])" for k in range(TOTALS)
+    ]
+    sigmoid, tangent = op.fraction - 3, op.fraction - 4
+    less = (1 << LONG >> op.shift) - byte_zero(op.out)
+    arguments = ["parts", "bias"] if alike else ["parts", "bias", "by"]
+    parameters = [*(f"const BITQ_IN_TURN int32_t *{word}" for word in arguments), "int32_t *state", "uint8_t *y"]
+    once = next(count for count in (4, 2, 1) if op.units % count == 0)
     lines = [
-        *scaled(state, f"{name}_state"),
-        *scaled(first, f"{name}_input"),
-        f"static void {name}(const bitq_recurrent *layer, const int32_t *parts, int32_t *state, uint8_t *y)",
+        f"BITQ_WITHIN void {name}_unit({', '.join(parameters)})",
         "{",
+        f"    const int32_t reset = bitq_on_curve({made[0]}, {sigmoid});",
+        f"    const int32_t kept = bitq_gru_kept(reset, {made[3]}, {op.narrow});",
+        f"    const int32_t update = bitq_on_curve({made[1]}, {sigmoid});",
+        f"    const int32_t new = bitq_on_curve({made[2]} + kept, {tangent});",
+        "    const int32_t h = bitq_gru_state(update, new, *state);",
+        "    *state = h;",
+        f"    *y = bitq_gru_output(h, {op.shift}, {less});",
+        "}",
+        "",
+        f"BITQ_SHARED void {name}_units({', '.join(parameters)})",
+        "{",
+        f"    {name}_unit({', '.join(arguments)}, state, y);",
+        "#if defined(__ARM_ARCH_6M__)",
+        *(
+            f"    {name}_unit({', '.join(f'{word} + {TOTALS * k}' for word in arguments)}, state + {k}, y + {k});"
+            for k in range(1, once)
+        ),
+        "#endif",
+        "}",
+        "",
+        "#if defined(__ARM_ARCH_6M__)",
+        f"#define {name.upper()}_ONCE {once}",
+        "#else",
+        f"#define {name.upper()}_ONCE 1",
+        "#endif",
+        f"static void {name}_cell(const bitq_recurrent *layer, const int32_t *parts, int32_t *state, uint8_t *y)",
+        "{",
+        *(f"    {line}" for line in kinds),
         "    (void)layer;",
-        f"    for (uint32_t i = 0; i < {op.units}u; ++i) {{",
-        f"        const int32_t b = {b};",
-        f"        const int32_t a = {a};",
-        f"        const int32_t reset = {reset};",
-        f"        const int32_t update = {update};",
-        f"        state[i] = bitq_gru_unit(reset, update, a, b, state[i], {8192 >> op.fraction});",
-        f"        y[i] = bitq_output(state[i], {op.shift}, {byte_zero(op.out)});",
+        *(f"    BITQ_OPAQUE({word});" for word in arguments[1:]),
+        f"    for (uint32_t i = 0; i < {op.units}u; i += {name.upper()}_ONCE) {{",
+        f"        {name}_units({', '.join(arguments)}, state, y);",
+        *(f"        {word} += {TOTALS} * {name.upper()}_ONCE;" for word in arguments),
+        *(f"        {word} += {name.upper()}_ONCE;" for word in ("state", "y")),
         "    }",
         "}",
         "",
     ]
-    return [*tables, *more, Constant(name, "\n".join(lines), 0)]
+    return [*tables, Constant(f"{name}_cell", "\n".join(lines), 0)]
 
 
-def _finished(name: str, part: Dense, x: Operand, half: str) -> tuple[list[Constant], list[str]]:
-    """Return the tables that finish the sums of a matrix, and its part of unit i in each gate as C."""
-    zero, rescale, units = x.type.zero_point if x.flip else x.zero, part.rescale, len(part.bias) // 3
-    columns = [added(part.bias.astype(np.int64) - zero * part.weights.matrix.sum(axis=1), rescale)]
-    assert rescale is not None
-    if rescale.per_channel:
-        columns.append(rescale.multiplier.astype(np.int32))
-    tables = [table(f"{name}_{what}", column) for what, column in zip(("bias", "multiplier"), columns, strict=False)]
-    rows = [f"{units * gate}u + i" if gate else "i" for gate in range(3)]
-    totals = [f"bitq_{half}_half((uint32_t)parts[{row}])" for row in rows]
-    finish = [[f"(uint32_t){column.name}[{row}]" for column in tables] for row in rows]
-    return tables, [f"{name}_scaled({', '.join([total, *more])})" for total, more in zip(totals, finish, strict=True)]
+def _zero(x: Operand) -> int:
+    """Return the integer that stands for 0 as the code reads it: signed bytes of the caller, else unsigned ones."""
+    return x.type.zero_point if x.flip else x.zero
 
 
-def _columns(state: Dense, first: Dense) -> int:
-    """Return the inputs of both, whole sets."""
-    both = state.weights.codes.shape[1] + first.weights.codes.shape[1]
-    return both + -both % lookups.INPUTS
+def _offset(op: Recurrent) -> int:
+    """Return what keeps every sum of the state, as unsigned bytes, from being negative."""
+    return op.units * UINT8.high
 
 
-def _both(state: Dense, first: Dense) -> Weights:
-    """Return the weights of both matrices side by side, filled up to whole sets."""
-    codes = np.concatenate([state.weights.codes, first.weights.codes], axis=1)
-    full = np.ones((len(codes), _columns(state, first)), np.int8)
-    full[:, : codes.shape[1]] = codes
-    return replace(state.weights, codes=full)
+def _sets(op: Recurrent) -> tuple[list[_Set], list[_Set]]:
+    """Return the sets of the state's columns and those of the input's, which end with a constant."""
+    states = _divided(0, op.units, 0)
+    last = states[-1]
+    inputs = op.input.weights.codes.shape[1] + 1
+    return states, _divided(last.columns.stop, inputs, last.word + (1 << last.size - 1))
+
+
+def _divided(start: int, columns: int, word: int) -> list[_Set]:
+    """Divide columns into sets of four and, first, of three; the last one of three may reach past them."""
+    count, sets = -(-columns // lookups.INPUTS), list[_Set]()
+    shorter = min(count, lookups.INPUTS * count - columns)
+    for number in range(count):
+        size = _LEAST if number < shorter else lookups.INPUTS
+        sets.append(_Set(slice(start, start + size), word))
+        start, word = start + size, word + (1 << size - 1)
+    return sets
+
+
+def _both(op: Recurrent) -> NDArray[np.int8]:
+    """Return the codes of both matrices side by side, with +1 in all columns that neither has."""
+    _, inputs = _sets(op)
+    full = np.ones((3 * op.units, inputs[-1].columns.stop), np.int8)
+    full[:, : op.units] = op.state.weights.codes
+    first = inputs[0].columns.start
+    full[:, first : first + op.input.weights.codes.shape[1]] = op.input.weights.codes
+    return full

@@ -17,9 +17,9 @@ from bitq.codegen.ops import joint, straight
 from bitq.codegen.ops.layer import UINT16_MAX, Layer, Operand, Place, byte_zero, require
 from bitq.codegen.ops.linear import linear_constants
 from bitq.codegen.pack import PACKINGS
-from bitq.ir.cells import PART
+from bitq.ir.cells import LONG
 from bitq.ir.ops import Dense, Recurrent
-from bitq.ir.types import INT32, TensorType
+from bitq.ir.types import TensorType
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def recurrent(op: Recurrent, at: Place, most: int = 0) -> Layer:
 
 def scratch(op: Recurrent, inputs: Sequence[Operand], most: int = 0) -> int:
     """Room for parts and state."""
-    return 4 * (_words(op, most) + op.units)
+    return 4 * (_words(op) + op.units)
 
 
 def step(op: Recurrent, at: Place, state: str, most: int = 0) -> Layer:
@@ -67,24 +67,28 @@ def step(op: Recurrent, at: Place, state: str, most: int = 0) -> Layer:
 
 def step_scratch(op: Recurrent, inputs: Sequence[Operand], most: int = 0) -> int:
     """Room for the parts of one step."""
-    return 4 * _words(op, most)
+    return 4 * _words(op)
+
+
+def start_of(op: Recurrent) -> int:
+    """Return what C holds for a state of zero: that of a GRU lies where the curve of a sigmoid has its middle."""
+    return 1 << LONG if op.cell == "gru" else 0
 
 
 def _form(op: Recurrent, at: Place, most: int) -> _Form:
     x = at.inputs[0]
     time = x.type.shape[1]
     require(op, time <= UINT16_MAX, f"a sequence of {time} steps", f"at most {UINT16_MAX}")
-    words = _words(op, most)
+    words = _words(op)
     require(op, words <= UINT16_MAX, f"{op.units} units", f"at most {UINT16_MAX} parts of gates")
     before = Operand(TensorType((op.units,), op.out.dtype, op.out.scale), 0, "before")
     step = Operand(TensorType((x.type.shape[-1],), x.type.dtype, x.type.scale, x.type.zero_point), x.flip, "x")
-    state, first = _rolled(_in_words(op.state, before), _apart(op)), _in_words(op.input, step)
+    state, first = _rolled(op.state, _apart(op)), op.input
     name, cell = f"{at.symbol}_parts", f"bitq_{op.cell}"
     runtime = ("bitq_curve", "bitq_tanh") if op.cell != "relu" else ()
     if _is_joint(op, most):
-        cell = f"{at.symbol}_cell"
-        constants = joint.gru(cell, op, state, _rolled(first, _apart(op)), (before, step))
-        constants.append(joint.parts(name, state, _rolled(first, _apart(op)), step))
+        name, cell = f"{at.symbol}_parts", f"{at.symbol}_cell"
+        constants = joint.gru(at.symbol, op, (step, before))
         runtime = joint.RUNTIME
     elif _is_straight(op, most):
         one = straight.dense(state, Place(f"{at.symbol}_state", (before,), "parts", "NULL"))
@@ -117,6 +121,7 @@ def _fields(op: Recurrent, time: int, words: int, parts: str, cell: str) -> Fiel
     return [
         ("parts", parts),
         ("cell", cell),
+        ("start", start_of(op)),
         ("inputs", op.input.weights.codes.shape[1]),
         ("units", op.units),
         ("words", words),
@@ -124,6 +129,7 @@ def _fields(op: Recurrent, time: int, words: int, parts: str, cell: str) -> Fiel
         ("steps", len(steps)),
         ("fraction", op.fraction),
         ("cell_fraction", op.cell_fraction),
+        ("narrow", op.narrow),
         ("shift", op.shift),
         ("zero", byte_zero(op.out)),
         ("reverse", int(op.reverse)),
@@ -153,7 +159,7 @@ def _is_straight(op: Recurrent, most: int) -> bool:
 
 
 def _is_joint(op: Recurrent, most: int) -> bool:
-    return op.cell == "gru" and _is_straight(op, most) and joint.covers(op.state, op.input)
+    return op.cell == "gru" and _is_straight(op, most) and joint.covers(op)
 
 
 def _apart(op: Recurrent) -> int:
@@ -161,19 +167,9 @@ def _apart(op: Recurrent) -> int:
     return op.units if op.cell == "gru" else 0
 
 
-def _words(op: Recurrent, most: int) -> int:
+def _words(op: Recurrent) -> int:
     """Return the numbers that the parts of a step take."""
-    return op.kind.gates * op.units + (0 if _is_joint(op, most) else _apart(op))
-
-
-def _in_words(part: Dense, x: Operand) -> Dense:
-    """Return a matrix whose parts are held in words; where they cannot leave their limits, without a clamp."""
-    assert part.rescale is not None
-    rescale = replace(part.rescale, low=INT32.low, high=INT32.high)
-    ends = [rescale.apply(end) for end in part.accumulators(x.type)[0][:2]]
-    inside = all(bool((np.abs(end) <= PART).all()) for end in ends)
-    limits = rescale if inside and (part.rescale.low, part.rescale.high) == (-PART, PART) else part.rescale
-    return replace(part, out=replace(part.out, dtype=INT32), rescale=limits)
+    return op.kind.gates * op.units + _apart(op)
 
 
 def _rolled(part: Dense, rows: int) -> Dense:

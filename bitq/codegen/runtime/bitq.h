@@ -11,7 +11,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#if defined(__ARM_FEATURE_DSP)
+#if defined(__ARM_FEATURE_DSP) || defined(__ARM_FEATURE_SAT)
 #include <arm_acle.h>
 #endif
 
@@ -30,8 +30,12 @@ typedef char bitq_needs_two_complement[((int32_t)0xFFFFFFFFu == -1) ? 1 : -1];
 /* A function whose body is long where a core has short instructions alone; elsewhere a call would cost more. */
 #if defined(__ARM_ARCH_6M__)
 #define BITQ_SHARED static __attribute__((noinline))
+#define BITQ_WITHIN static inline __attribute__((always_inline))
+#define BITQ_IN_TURN volatile /* read one after the other, for want of registers */
 #else
 #define BITQ_SHARED static inline
+#define BITQ_WITHIN static inline
+#define BITQ_IN_TURN
 #endif
 
 /* A function that needs all registers for itself: within another one both would lack them. */
@@ -149,8 +153,8 @@ typedef struct {
 
 typedef struct bitq_recurrent bitq_recurrent;
 
-/* The parts of all gates at one step, of both matrices, from a step of the input and the output before. A part is
- * within -32767..32767 and stands for part / 2^fraction. */
+/* The parts of all gates at one step, of both matrices, from a step of the input and the output before. A part stands
+ * for part / 2^fraction. */
 typedef void bitq_parts(const bitq_recurrent *layer, const uint8_t *x, const uint8_t *before, int32_t *parts);
 
 /* One step of a recurrent cell: from the parts of its gates to its state and its output. */
@@ -159,11 +163,13 @@ typedef void bitq_cell(const bitq_recurrent *layer, const int32_t *parts, int32_
 struct bitq_recurrent {
     bitq_parts *parts;
     bitq_cell *cell;
+    int32_t start; /* the state that stands for 0 */
     uint16_t inputs, units;
     uint16_t words; /* that parts take */
     uint16_t first, steps; /* the first step, and how many */
     uint8_t fraction;
     uint8_t cell_fraction; /* of the cell of an LSTM */
+    uint8_t narrow; /* bits that a GRU drops of what its reset gate multiplies */
     uint8_t shift; /* from the result of the cell to its output */
     uint8_t zero; /* the byte that stands for 0 in the output */
     uint8_t reverse; /* 1: from later steps to earlier ones */
@@ -301,9 +307,9 @@ bitq_cell bitq_rnn;
 bitq_cell bitq_relu;
 bitq_cell bitq_gru;
 bitq_cell bitq_lstm;
-/* value: in steps of 1/16384. Returns steps of 1/32767. It is there where size counts; see bitq_curved. */
-int32_t bitq_tanh(int32_t value);
-extern const int16_t bitq_curve[65];
+/* 2^30 * (1 + tanh(16 * value / 2^bits)); bits is 1..31. It is there where size counts; see bitq_curved. */
+int32_t bitq_tanh(int32_t value, uint32_t bits);
+extern const uint32_t bitq_curve[128];
 int32_t bitq_argmax(const int32_t *x, uint32_t count);
 int32_t bitq_argmax_bytes(const uint8_t *x, uint32_t count, uint32_t flip);
 
@@ -345,7 +351,18 @@ static inline int32_t bitq_high_half(uint32_t sum)
     return bitq_floor_shift(bitq_signed(sum - (uint32_t)bitq_low_half(sum)), 16);
 }
 
-/* The sums first +- second +- third +- fourth: those with + second come first, then those with + third, + fourth. */
+/* The sums first +- second +- third +- fourth: those with + second come first, then those with + third, + fourth; and the
+ * four of three. */
+static inline void bitq_four_sums(uint32_t first, uint32_t second, uint32_t third, uint32_t *sums)
+{
+    const uint32_t plus = first + second;
+    const uint32_t minus = first - second;
+    sums[0] = plus + third;
+    sums[1] = plus - third;
+    sums[2] = minus + third;
+    sums[3] = minus - third;
+}
+
 static inline void bitq_eight_sums(uint32_t first, uint32_t second, uint32_t third, uint32_t fourth, uint32_t *sums)
 {
     const uint32_t plus = first + second;
@@ -389,49 +406,153 @@ static inline int32_t bitq_larger(int32_t a, int32_t b)
     return a > b ? a : b;
 }
 
-/* gate * value in steps of 1/32768 of a gate, rounded half up; |gate| <= 32767 and |value| <= 65534. */
+/* gate * value in steps of 1/32768 of a gate, rounded half up; gate is 0..32767 and |value| <= 32767. */
 static inline int32_t bitq_times(int32_t gate, int32_t value)
 {
     return bitq_floor_shift(gate * value + 16384, 15);
 }
 
-/* bitq_tanh without a call: linear between the entries of the curve. */
-static inline int32_t bitq_on_curve(int32_t value)
+/* 2^30 * (1 + tanh(16 * value / 2^bits - 4)), within 12 * 65536..32757 * 65536. The high half of an entry of the curve
+ * is the value there, its low half twice what the next one is more. */
+static inline int32_t bitq_on_curve(int32_t value, uint32_t bits)
 {
-    uint32_t size = value < 0 ? 0u - (uint32_t)value : (uint32_t)value;
-    const int16_t *at;
-    int32_t result;
-    if (size > 65535u) {
-        size = 65535u;
-    }
-    at = &bitq_curve[size >> 10];
-    result = at[0] + bitq_floor_shift((at[1] - at[0]) * bitq_signed(size & 1023u) + 512, 10);
-    return value < 0 ? -result : result;
-}
-
-/* By a call where size counts. */
-static inline int32_t bitq_curved(int32_t value)
-{
-#if defined(__OPTIMIZE_SIZE__)
-    return bitq_tanh(value);
+#if defined(__ARM_FEATURE_SAT)
+    const uint32_t rest = ((uint32_t)value << (32u - bits)) >> 17;
+    const uint32_t entry = bitq_curve[__usat(bitq_floor_shift(value, bits), 7)];
 #else
-    return bitq_on_curve(value);
+    uint32_t index = (uint32_t)value >> bits;
+    uint32_t rest = (uint32_t)value << (32u - bits);
+    uint32_t entry;
+    BITQ_OPAQUE(index);
+    BITQ_OPAQUE(rest);
+    rest >>= 17;
+    if (index > 127u) {
+        index = value < 0 ? 0u : 127u;
+        BITQ_OPAQUE(index);
+    }
+    entry = bitq_curve[index];
+#endif
+#if defined(__ARM_FEATURE_DSP)
+    return __smlabb((int32_t)entry, (int32_t)rest, (int32_t)entry);
+#else
+    return bitq_signed(entry + (entry & 0xFFFFu) * rest);
 #endif
 }
 
-/* (1 + tanh(value / 2)) / 2; value: in steps of 1/8192. Returns steps of 1/32768. */
-static inline int32_t bitq_sigmoid(int32_t value)
+/* The same of value + 4 * 2^bits / 16; by a call where size counts. */
+static inline int32_t bitq_curved(int32_t value, uint32_t bits)
 {
-    return bitq_floor_shift(32768 + bitq_curved(value), 1);
+#if defined(__OPTIMIZE_SIZE__)
+    return bitq_tanh(value, bits);
+#else
+    return bitq_on_curve(value + bitq_signed(UINT32_C(64) << bits), bits);
+#endif
 }
 
-/* One unit of a GRU, h = n + z * (h - n) with n = tanh(a + r * b), from the parts of r, z and n; scale times a part is
- * in steps of 1/8192. */
-static inline int32_t bitq_gru_unit(int32_t reset, int32_t update, int32_t a, int32_t b, int32_t h, int32_t scale)
+/* (1 + tanh(value / 2)) / 2 in steps of 1/32768; value: in steps of 1/2^fraction. */
+static inline int32_t bitq_sigmoid(int32_t value, uint32_t fraction)
 {
-    const int32_t sum = a + bitq_times(bitq_sigmoid(reset * scale), b);
-    const int32_t new = bitq_curved(2 * sum * scale);
-    return new + bitq_times(bitq_sigmoid(update * scale), h - new);
+    return bitq_floor_shift(bitq_curved(value, fraction - 3u), 16);
+}
+
+/* tanh(value) in steps of 1/16384; value: in steps of 1/2^fraction. */
+static inline int32_t bitq_tangent(int32_t value, uint32_t fraction)
+{
+    return bitq_floor_shift(bitq_curved(value, fraction - 4u), 16) - 16384;
+}
+
+/* A GRU's state, h = n + z * (h - n) with n = tanh(a + r * b), from what the curve gives for z and n. Of h - n the
+ * high half is multiplied, and the middle of what it stands for. */
+static inline int32_t bitq_gru_state(int32_t update, int32_t new, int32_t h)
+{
+    const int32_t gate = bitq_floor_shift(update, 16);
+    int32_t product = gate * bitq_floor_shift(h - new, 16);
+    BITQ_OPAQUE(product);
+    return new + 2 * product + gate;
+}
+
+/* What its reset gate keeps of b, from what the curve gives for r. b takes 16 bits then. */
+static inline int32_t bitq_gru_kept(int32_t reset, int32_t b, uint32_t narrow)
+{
+#if defined(__ARM_FEATURE_DSP)
+    const int32_t short_b = (int16_t)bitq_floor_shift(b, narrow);
+#else
+    const int32_t short_b = bitq_floor_shift(b, narrow);
+#endif
+    return bitq_floor_shift(bitq_floor_shift(reset, 16) * short_b, 15u - narrow);
+}
+
+/* One unit of a GRU, from the parts of r, z and n, those of r and z more by 2^(fraction + 3), and a by
+ * 2^(fraction + 2). h is more by 2^30. */
+static inline int32_t bitq_gru_unit(int32_t reset, int32_t update, int32_t a, int32_t b, int32_t h, uint32_t fraction,
+                                    uint32_t narrow)
+{
+    const int32_t kept = bitq_gru_kept(bitq_on_curve(reset, fraction - 3u), b, narrow);
+    return bitq_gru_state(bitq_on_curve(update, fraction - 3u), bitq_on_curve(a + kept, fraction - 4u), h);
+}
+
+/* Sums of two matrices in the halves of a word, each times its half of `by`, and a bias. The low one is not negative,
+ * so it borrows nothing from the high one. */
+static inline int32_t bitq_halves(uint32_t total, uint32_t by, int32_t bias)
+{
+#if defined(__ARM_FEATURE_DSP)
+    return __smlad((int32_t)total, (int32_t)by, bias);
+#else
+    const uint32_t high = (uint32_t)bitq_floor_shift(bitq_signed(total), 16) * (by >> 16);
+    return bitq_signed((total & 0xFFFFu) * (by & 0xFFFFu) + high + (uint32_t)bias);
+#endif
+}
+
+/* The low half alone, of any sign. */
+static inline int32_t bitq_half(uint32_t total, uint32_t by, int32_t bias)
+{
+#if defined(__ARM_FEATURE_DSP)
+    return __smlabb((int32_t)total, (int32_t)by, bias);
+#else
+    return bitq_signed((uint32_t)bitq_low_half(total) * (by & 0xFFFFu) + (uint32_t)bias);
+#endif
+}
+
+/* The same where all sums of a matrix have one multiplier: what is added up is multiplied before, unless the core
+ * multiplies both halves at once. */
+static inline uint32_t bitq_low_word(uint32_t value, uint32_t by)
+{
+#if defined(__ARM_FEATURE_DSP)
+    (void)by;
+    return value;
+#else
+    return value * (by & 0xFFFFu);
+#endif
+}
+
+static inline uint32_t bitq_high_word(uint32_t value, uint32_t by)
+{
+#if defined(__ARM_FEATURE_DSP)
+    (void)by;
+    return value << 16;
+#else
+    return value * (by >> 16);
+#endif
+}
+
+static inline int32_t bitq_words(uint32_t total, uint32_t by, int32_t bias)
+{
+#if defined(__ARM_FEATURE_DSP)
+    return bitq_halves(total, by, bias);
+#else
+    (void)by;
+    return bitq_signed(total + (uint32_t)bias);
+#endif
+}
+
+static inline int32_t bitq_word_alone(uint32_t total, uint32_t by, int32_t bias)
+{
+#if defined(__ARM_FEATURE_DSP)
+    return bitq_half(total, by, bias);
+#else
+    (void)by;
+    return bitq_signed(total + (uint32_t)bias);
+#endif
 }
 
 /* The result of a cell as an activation: in steps of 2^shift, rounded half up. */
@@ -446,6 +567,19 @@ static inline uint8_t bitq_output(int32_t result, uint32_t shift, int32_t zero)
         value = 255;
     }
     return (uint8_t)value;
+}
+
+/* The same of a GRU's state, which is more by 2^30; less is what that is in steps, less the zero. */
+static inline uint8_t bitq_gru_output(int32_t state, uint32_t shift, uint32_t less)
+{
+    const uint32_t steps = ((uint32_t)state + (UINT32_C(1) << shift >> 1)) >> shift;
+#if defined(__ARM_FEATURE_SAT)
+    return (uint8_t)__usat(bitq_signed(steps - less), 8);
+#else
+    uint32_t kept = steps < less ? 0u : steps - less;
+    BITQ_OPAQUE(kept);
+    return (uint8_t)(kept > 255u ? 255u : kept);
+#endif
 }
 
 /* How many steps of 2^shift from `first` on a value has reached, 0 to 255. */

@@ -1,14 +1,17 @@
 #include "bitq.h"
 
-/* The parts are b, r, z, a: the state's of n come first, the input's last. */
+/* h = n + z * (h - n) with n = tanh(a + r * b); the parts are b, r, z, a. h and n are more by 2^30. */
 void bitq_gru(const bitq_recurrent *layer, const int32_t *parts, int32_t *state, uint8_t *y)
 {
     const uint32_t units = layer->units;
     const uint32_t shift = layer->shift;
     const int32_t zero = layer->zero;
-    const int32_t scale = bitq_signed(UINT32_C(8192) >> layer->fraction);
+    const uint32_t fraction = layer->fraction;
+    const uint32_t narrow = layer->narrow;
     for (uint32_t i = 0; i < units; ++i) {
-        state[i] = bitq_gru_unit(parts[units + i], parts[2u * units + i], parts[3u * units + i], parts[i], state[i], scale);
-        y[i] = bitq_output(state[i], shift, zero);
+        const int32_t kept = bitq_gru_kept(bitq_curved(parts[units + i], fraction - 3u), parts[i], narrow);
+        const int32_t new = bitq_curved(parts[3u * units + i] + kept, fraction - 4u);
+        state[i] = bitq_gru_state(bitq_curved(parts[2u * units + i], fraction - 3u), new, state[i]);
+        y[i] = bitq_output(state[i] - 1073741824, shift, zero);
     }
 }

@@ -10,7 +10,7 @@ void bitq_recur(const bitq_recurrent *layer, const uint8_t *x, int32_t *work, ui
     uint32_t place = layer->first;
     const uint8_t *before = y;
     for (uint32_t i = 0; i < layer->units; ++i) {
-        work[layer->words + i] = 0;
+        work[layer->words + i] = layer->start;
         y[i] = layer->zero;
     }
     for (uint32_t left = layer->steps; left != 0u; --left) {

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bitq.ir.cells import CELL_FRACTIONS, CELLS, FRACTIONS, PART, SHIFTS, Cell, output
+from bitq.ir.cells import CELL_FRACTIONS, CELLS, FRACTIONS, GATE, NARROWS, Cell, Points, output
 from bitq.ir.ops.base import Accumulator, Op, Values
 from bitq.ir.ops.dense import Dense
 from bitq.ir.ops.rules import one_input, rule, weights_fit
-from bitq.ir.types import INT16, TensorType, Weights
+from bitq.ir.types import INT32, TensorType, Weights
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -22,10 +22,11 @@ class Recurrent(Op):
 
     Attributes:
         cell: which one, a key of ``CELLS``.
-        input: the parts of all gates from a step of the sequence, INT16 within ±32767, gate by gate.
+        input: the parts of all gates from a step of the sequence, sums times multipliers, gate by gate.
         state: the same from the output of the step before.
         fraction: parts stand for ``part / 2^fraction``; without effect in ``relu``.
         cell_fraction: the same of an LSTM's cell.
+        narrow: bits that the state's part of a GRU's new gate drops before the reset gate multiplies it.
         shift: the output, 8 bits, is the result of the cell in steps of ``2^shift``.
         reverse: whether it runs from the last step to the first.
         pick: the step whose output ``(units,)`` is kept; None keeps all, ``(1, time, units)``.
@@ -36,7 +37,8 @@ class Recurrent(Op):
     state: Dense
     fraction: int
     cell_fraction: int = 12
-    shift: int = 8
+    narrow: int = 0
+    shift: int = 23
     reverse: bool = False
     pick: int | None = None
 
@@ -44,6 +46,11 @@ class Recurrent(Op):
     def kind(self) -> Cell:
         """The cell."""
         return CELLS[self.cell]
+
+    @property
+    def points(self) -> Points:
+        """Where the points of its numbers are."""
+        return Points(self.fraction, self.cell_fraction, self.narrow)
 
     @property
     def units(self) -> int:
@@ -73,13 +80,16 @@ class Recurrent(Op):
             part.check(reads)
             rule(part.out.shape == (rows,), part.name, f"it gives {rows} parts, declared {part.out.shape}")
             rule(part.infer_shape(reads) == (rows,), part.name, f"its weights have {rows} rows")
-            rule(part.out.dtype is INT16 and part.out.zero_point == 0, part.name, "it gives INT16 around 0")
+            rule(part.out.dtype is INT32 and part.out.zero_point == 0, part.name, "it gives INT32 around 0")
+            rule(part.rescale is not None, part.name, "it has multipliers")
             assert part.rescale is not None
-            rule(part.rescale.low >= -PART, part.name, f"its parts lie within ±{PART}")
+            plain = (part.rescale.pre_shift, part.rescale.shift, part.rescale.low, part.rescale.high)
+            rule(plain == (0, 0, INT32.low, INT32.high), part.name, "its multipliers come without shift and clamp")
         for what, value, (low, high) in (
             ("fraction", self.fraction, FRACTIONS),
             ("cell_fraction", self.cell_fraction, CELL_FRACTIONS),
-            ("shift", self.shift, SHIFTS),
+            ("narrow", self.narrow, NARROWS),
+            ("shift", self.shift, self.kind.shifts),
         ):
             rule(low <= value <= high, self.name, f"{what} is {low}..{high}, got {value}")
         exists = self.pick is None or 0 <= self.pick < x.shape[1]
@@ -90,10 +100,18 @@ class Recurrent(Op):
         return (1, inputs[0].shape[1], self.units) if self.pick is None else (self.units,)
 
     def accumulators(self, *inputs: TensorType) -> tuple[Accumulator, ...]:
-        """The sums of both matrices, and the largest number within the cell."""
+        """The sums of both matrices, and those of both parts; a GRU's reset gate multiplies a part of the state."""
         sums = [part.accumulators(reads)[0] for part, reads in self.parts(inputs[0])]
-        most = np.array([self.kind.largest])
         named = [total._replace(part=name) for total, name in zip(sums, ("input", "state"), strict=True)]
+        rescales = (self.input.rescale, self.state.rescale)
+        reach = [
+            np.maximum(-total.low, total.high) * (rescale.multiplier.astype(np.int64) if rescale else 1)
+            for total, rescale in zip(sums, rescales, strict=True)
+        ]
+        # C adds what makes an index of the curve positive, 8.
+        most = reach[0] + reach[1] + max(1 << self.shift >> 1, 8 << self.fraction)
+        if self.cell == "gru":
+            most = np.append(most, ((reach[1][-self.units :] >> self.narrow) + 1) << GATE)
         return (*named, Accumulator(-most, most, part="cell"))
 
     def evaluate(self, inputs: Sequence[Values], types: Sequence[TensorType]) -> Values:
@@ -105,7 +123,7 @@ class Recurrent(Op):
         for step in self.order(x.shape[1]):
             a = self.input.evaluate([x[:, step]], [reads]).reshape(rows)
             b = self.state.evaluate([out], [before]).reshape(rows)
-            state, result = self.kind.step(a, b, state, self.fraction, self.cell_fraction)
+            state, result = self.kind.step(a, b, state, self.points)
             kept[step] = out = output(result, self.shift, self.out.dtype)
         return out if self.pick is not None else np.stack([kept[step] for step in sorted(kept)], axis=1)[:, None]
 

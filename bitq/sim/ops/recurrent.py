@@ -5,61 +5,68 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from bitq.ir import ops
-from bitq.ir.cells import ONE, PART, TABLE
+from bitq.ir.cells import CELL, GATE, LONG, ONE, REST, TABLE, Points
 from bitq.ir.ops import Op
 from bitq.ir.types import TensorType
 from bitq.sim.exact import floor, tensor
 from bitq.sim.ops.linear import Dense
 from bitq.sim.ops.operation import Operation
 
-Step = Callable[[Tensor, Tensor, Tensor, int, int], tuple[Tensor, Tensor]]
-_TABLE = tensor(TABLE)
+Step = Callable[[Tensor, Tensor, Tensor, Points], tuple[Tensor, Tensor]]
+_TABLE = tensor(np.concatenate([-TABLE[:0:-1], TABLE]))
+_ENDS = len(TABLE) - 1
+
+
+def long_tanh(value: Tensor, fraction: int) -> Tensor:
+    """`bitq.ir.cells.long_tanh`; its gradient is the slope of the table there."""
+    step = 2.0 ** (fraction - 4)
+    index = torch.floor(value.detach() / step)
+    rest = floor((value - index * step) * (2.0**REST / step)) + 1
+    at = index.clamp(-_ENDS, _ENDS - 1).long() + _ENDS
+    left = _TABLE[at]
+    return left * 2.0 ** (LONG - ONE) + (_TABLE[at + 1] - left) * rest * 2
 
 
 def tanh(value: Tensor, fraction: int) -> Tensor:
-    """`bitq.ir.cells.tanh`; its gradient is the slope of the table there."""
-    shift = fraction - 4
-    sign = torch.where(value.detach() < 0, -1.0, 1.0)
-    size = (value * sign).clamp(max=(4 << fraction) - 1)
-    index = torch.floor(size.detach() * 2.0**-shift).long()
-    left = _TABLE[index]
-    between = (_TABLE[index + 1] - left) * (size - index * 2.0**shift) * 2.0**-shift
-    return sign * (left + (floor(between + 0.5) if shift else between))
+    """`bitq.ir.cells.tanh`."""
+    return floor(long_tanh(value, fraction) * 2.0 ** (ONE - LONG))
 
 
 def sigmoid(value: Tensor, fraction: int) -> Tensor:
     """`bitq.ir.cells.sigmoid`."""
-    return floor((2.0**ONE + tanh(value, fraction + 1)) * 0.5)
+    return 2.0**ONE + tanh(value, fraction + 1)
 
 
 def _times(gate: Tensor, value: Tensor) -> Tensor:
-    return floor(gate * value * 2.0**-ONE + 0.5)
+    return floor(gate * value * 2.0**-GATE + 0.5)
 
 
-def _rnn(a: Tensor, b: Tensor, state: Tensor, fraction: int, cell_fraction: int) -> tuple[Tensor, Tensor]:
-    return state, tanh((a + b)[:, 0], fraction)
+def _rnn(a: Tensor, b: Tensor, state: Tensor, points: Points) -> tuple[Tensor, Tensor]:
+    return state, tanh((a + b)[:, 0], points.fraction)
 
 
-def _relu(a: Tensor, b: Tensor, state: Tensor, fraction: int, cell_fraction: int) -> tuple[Tensor, Tensor]:
+def _relu(a: Tensor, b: Tensor, state: Tensor, points: Points) -> tuple[Tensor, Tensor]:
     return state, (a + b)[:, 0]
 
 
-def _gru(a: Tensor, b: Tensor, state: Tensor, fraction: int, cell_fraction: int) -> tuple[Tensor, Tensor]:
-    reset, update = sigmoid((a + b)[:, :2], fraction).unbind(1)
-    new = tanh(a[:, 2] + _times(reset, b[:, 2]), fraction)
-    state = new + _times(update, state - new)
+def _gru(a: Tensor, b: Tensor, state: Tensor, points: Points) -> tuple[Tensor, Tensor]:
+    reset, update = sigmoid((a + b)[:, :2], points.fraction).unbind(1)
+    kept = floor(reset * floor(b[:, 2] * 2.0**-points.narrow) * 2.0 ** (points.narrow - GATE))
+    new = long_tanh(a[:, 2] + kept, points.fraction)
+    state = new + update * (2 * floor((state - new) * 2.0 ** (ONE - LONG)) + 1)
     return state, state
 
 
-def _lstm(a: Tensor, b: Tensor, state: Tensor, fraction: int, cell_fraction: int) -> tuple[Tensor, Tensor]:
-    take, keep, give = sigmoid((a + b)[:, [0, 1, 3]], fraction).unbind(1)
-    new = floor(take * tanh((a + b)[:, 2], fraction) * 2.0 ** (cell_fraction - ONE))
-    cell = floor((keep * state + new) * 2.0**-ONE + 0.5).clamp(-PART, PART)
-    return cell, _times(give, tanh(cell, cell_fraction))
+def _lstm(a: Tensor, b: Tensor, state: Tensor, points: Points) -> tuple[Tensor, Tensor]:
+    take, keep, give = sigmoid((a + b)[:, [0, 1, 3]], points.fraction).unbind(1)
+    new = floor(take * tanh((a + b)[:, 2], points.fraction) * 2.0 ** (points.cell_fraction - ONE))
+    cell = floor((keep * state + new) * 2.0**-GATE + 0.5).clamp(-CELL, CELL)
+    return cell, _times(give, tanh(cell, points.cell_fraction))
 
 
 STEPS: dict[str, Step] = {"rnn": _rnn, "relu": _relu, "gru": _gru, "lstm": _lstm}
@@ -82,7 +89,7 @@ class Recurrent(Operation):
         out, kept = state.float(), dict[int, Tensor]()
         for step in op.order(x.shape[1]):
             a, b = self.input(x[:, step]).double().reshape(rows), self.state(out).double().reshape(rows)
-            state, result = STEPS[op.cell](a, b, state, op.fraction, op.cell_fraction)
+            state, result = STEPS[op.cell](a, b, state, op.points)
             value = floor(result * 2.0**-op.shift + 0.5).clamp(op.out.dtype.low, op.out.dtype.high)
             kept[step] = out = value.float()
         return out if op.pick is not None else torch.stack([kept[step] for step in sorted(kept)], 1)[:, None]
