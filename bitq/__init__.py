@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bitq.data.dataset import InputSpec
     from bitq.lowering.onnx import from_onnx
     from bitq.quant.config import MethodConfig
+    from bitq.trees.imports import from_trees
 
 __all__ = [
     "BitqError",
@@ -23,6 +24,7 @@ __all__ = [
     "Quantization",
     "export",
     "from_onnx",
+    "from_trees",
     "load",
     "lower",
     "post_training",
@@ -35,6 +37,7 @@ _HOME = {
     "MethodConfig": "bitq.quant.config",
     "Quantization": "bitq.callback",
     "from_onnx": "bitq.lowering.onnx",
+    "from_trees": "bitq.trees.imports",
 }
 
 
