@@ -7,7 +7,9 @@ of a unit lie side by side, and the cell makes its parts from them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -84,6 +86,7 @@ def _parts(name: str, op: Recurrent, step: Operand, by: int | None) -> Constant:
         f"bitq_{_NAMES[group.size]}_sums({', '.join(words[group.columns])}, made + {group.word});"
         for group in (*states, *inputs)
     ]
+    rows = _rows(op, states, inputs)
     most = inputs[-1].word + (1 << inputs[-1].size - 1)
     body = [
         f"uint32_t made[{most}];",
@@ -94,37 +97,99 @@ def _parts(name: str, op: Recurrent, step: Operand, by: int | None) -> Constant:
         f"const {element} *const step = (const {element} *)x;",
         "uint32_t *const totals = (uint32_t *)parts;",
         "uint32_t s;",
+        *(f"uint32_t {name};" for name in sorted({line.split()[0] for line in rows if line.startswith("p")})),
         "(void)layer;",
         *made,
-        *_rows(op, states, inputs),
+        *rows,
     ]
     parameters = "const bitq_recurrent *layer, const uint8_t *x, const uint8_t *before, int32_t *parts"
     head = f"static void {name}_parts({parameters})"
     return Constant(f"{name}_parts", "\n".join([head, "{", *(f"    {line}" for line in body), "}", ""]), 0)
 
 
+class _Row(NamedTuple):
+    """Where a total goes, and the signs of the sums that it takes, by their names."""
+
+    to: str
+    signs: dict[str, int]
+
+
+class _Pair(NamedTuple):
+    """Two rows, or one, and the sums that they share: those of one relative sign together, others alone."""
+
+    rows: tuple[_Row, ...]
+    shared: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def saved(self) -> int:
+        """Loads and additions that the second row does without."""
+        return sum(2 * len(names) - 1 for names in self.shared)
+
+
 def _rows(op: Recurrent, states: list[_Set], inputs: list[_Set]) -> list[str]:
-    """Print the sums of all rows from those of sets."""
-    codes, lines = _both(op), list[str]()
-    for number, signs in enumerate(codes.tolist()):
+    """Print the sums of all rows from those of sets, two rows together that share many."""
+    rows = list[_Row]()
+    for number, signs in enumerate(_both(op).tolist()):
         gate, unit = divmod(number, op.units)
         for place, sets in ((gate, [*states, *inputs]),) if gate < 2 else ((2, inputs), (3, states)):
-            to = f"totals[{TOTALS * unit + place}]"
-            # One that is added comes first where there is one.
-            first, *terms = sorted(
-                (_term(signs[group.columns], group.word) for group in sets), key=lambda term: term[1]
-            )
-            lines.append(f"s = {'0u - ' if first[1] else ''}{first[0]};")
-            lines += [f"s = bitq_{'minus' if is_minus else 'plus'}(s, {name});" for name, is_minus in terms]
-            lines.append(f"{to} = s;")
+            terms = dict(_term(signs[group.columns], group.word) for group in sets)
+            rows.append(_Row(f"totals[{TOTALS * unit + place}]", terms))
+    return [line for pair in _paired(rows) for line in _pair_lines(pair)]
+
+
+def _paired(rows: Sequence[_Row]) -> list[_Pair]:
+    """Return every row once, beside the one with which it saves most, those that save most before others."""
+    left, pairs = dict(enumerate(rows)), list[_Pair]()
+    found = [(i, j, _pair(rows[i], rows[j])) for i, j in combinations(left, 2)]
+    for i, j, pair in sorted(found, key=lambda each: -each[2].saved):
+        if i in left and j in left and pair.saved > 0:
+            pairs.append(pair)
+            del left[i], left[j]
+    return [*pairs, *(_Pair((row,)) for row in left.values())]
+
+
+def _pair(first: _Row, second: _Row) -> _Pair:
+    """Return two rows with what they share."""
+    both = [name for name in first.signs if name in second.signs]
+    alike = tuple(name for name in both if first.signs[name] == second.signs[name])
+    unlike = tuple(name for name in both if name not in alike)
+    together, others = (alike, unlike) if len(alike) >= len(unlike) else (unlike, alike)
+    return _Pair((first, second), (*((together,) if together else ()), *((name,) for name in others)))
+
+
+def _pair_lines(pair: _Pair) -> list[str]:
+    """Print what the rows share, then each row from that and the rest of its sums."""
+    lines, rest = list[str](), [dict(row.signs) for row in pair.rows]
+    for number, shared in enumerate(pair.shared):
+        own = {name: rest[0][name] for name in shared}
+        if max(own.values()) < 0:
+            own = dict.fromkeys(own, 1)
+        name, first = f"p{number}", shared[0]
+        lines += _chain(name, own)
+        for signs in rest:
+            sign = signs[first] * own[first]
+            for each in shared:
+                del signs[each]
+            signs[name] = sign
+    for row, signs in zip(pair.rows, rest, strict=True):
+        lines += [*_chain("s", signs), f"{row.to} = s;"]
     return lines
 
 
-def _term(signs: list[int], word: int) -> tuple[str, bool]:
-    """Return what a row needs of one set, and whether it is taken away."""
+def _chain(to: str, signs: Mapping[str, int]) -> list[str]:
+    """Print a sum; one that is added comes first where there is one."""
+    first, *others = sorted(signs, key=lambda name: -signs[name])
+    return [
+        f"{to} = {'0u - ' if signs[first] < 0 else ''}{first};",
+        *(f"{to} = bitq_{'minus' if signs[name] < 0 else 'plus'}({to}, {name});" for name in others),
+    ]
+
+
+def _term(signs: list[int], word: int) -> tuple[str, int]:
+    """Return what a row needs of one set, and its sign."""
     first, *others = signs
     place = word + sum((sign != first) << len(others) - 1 - bit for bit, sign in enumerate(others))
-    return f"t{place // lookups.REACH}[{place % lookups.REACH}]", first < 0
+    return f"t{place // lookups.REACH}[{place % lookups.REACH}]", first
 
 
 def _cell(name: str, op: Recurrent, biases: list[np.ndarray], by: np.ndarray, alike: bool) -> list[Constant]:
