@@ -87,9 +87,10 @@ def worst(case: Case) -> float:
     quantized = found.quantized
     if matrix_names(found.model) and not found.weights:
         quantized = bitq.post_training(found.model, {"*": "int8"})
-    graph = bitq.lower(quantized, real, spec, classify=False)
+    classes = case.kind in ("Softmax", "LogSoftmax")  # dropped where only the largest counts
+    graph = bitq.lower(quantized, real, spec, classify=classes)
     got = evaluate(graph, to_chip(rows)).scores * graph.types()[graph.outputs[0]].scale
-    if case.kind in ("Softmax", "LogSoftmax"):  # dropped: what is largest stays
+    if classes:
         wanted = to_chip(quantized.model(real).detach().numpy()).reshape(len(got), -1, case.expected.shape[1])
         return float((got.reshape(wanted.shape).argmax(axis=-1) != wanted.argmax(axis=-1)).sum())
     if step is None:
