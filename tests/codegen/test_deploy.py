@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 import time
 import zipfile
@@ -20,6 +21,8 @@ from bitq.device.config import TargetConfig
 from bitq.device.emulator import is_installed
 from bitq.device.host import HostModel
 from bitq.device.verify import verify
+from bitq.ir.types import BIPOLAR
+from pipelines.mcu.networks import NETWORKS
 from tests.codegen.nets import sequence_net
 
 INFO = DeployInfo(
@@ -62,6 +65,22 @@ def test_the_folder_is_complete_and_readable(tmp_path):
         assert files.sha256_file(tmp_path / "deploy" / source["file"]) == source["sha256"]
     assert len(deployment.read(tmp_path / "deploy").vectors().input) == 1000
     assert list(tmp_path.iterdir()) == [tmp_path / "deploy"]
+
+
+@pytest.mark.parametrize("language", ["c", "c++"])
+def test_the_code_of_the_readme_compiles(language, tmp_path):
+    graph, folder = NETWORKS["N4"](BIPOLAR), tmp_path / "deploy"
+    none = vectors_of(graph, np.zeros((0, 50, 6), np.int8), np.zeros(0, np.int64), at_least=1)
+    write_deploy(folder, graph, DeployInfo(hop=5), none)
+    lines = re.findall(r"^## .*|^    [^#].*", (folder / "README.md").read_text(), re.MULTILINE)
+    code = "\n".join("} {" if line.startswith("##") else line for line in lines if "gcc" not in line)
+    (tmp_path / "main.c").write_text(
+        f'#include "model.h"\nint main() {{ int16_t sample[6] = {{0}}; int32_t scores[2]; {{ {code} }}\n'
+        "(void)scores; return sample[0]; }\n"
+    )
+    assert code.count("n4_run(") == code.count("n4_push(") == 1
+    flags = ["-x", language, "-Wall", "-Werror", "-Wno-unused-variable", f"-I{folder}", "-c", "-o", "main.o"]
+    run_tool([sys.executable, "-m", "ziglang", "cc", *flags, "main.c"], timeout_s=60, cwd=tmp_path)
 
 
 def test_the_same_graph_gives_the_same_bytes(tmp_path, monkeypatch):
