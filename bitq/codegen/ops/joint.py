@@ -83,7 +83,7 @@ def _parts(name: str, op: Recurrent, step: Operand, by: int | None) -> Constant:
     words += ["0u"] * (inputs[-1].columns.stop - len(words))
     element = "int8_t" if step.flip else "uint8_t"
     made = [
-        f"bitq_{_NAMES[group.size]}_sums({', '.join(words[group.columns])}, made + {group.word});"
+        f"bitq_{_NAMES[group.size]}_sums({', '.join(words[group.columns])}, {_from(group.word)});"
         for group in (*states, *inputs)
     ]
     rows = _rows(op, states, inputs)
@@ -91,7 +91,7 @@ def _parts(name: str, op: Recurrent, step: Operand, by: int | None) -> Constant:
     body = [
         f"uint32_t made[{most}];",
         *(
-            f"const volatile uint32_t *const t{k} = made + {lookups.REACH * k};"
+            f"const volatile uint32_t *const t{k} = {_from(lookups.REACH * k)};"
             for k in range(-(-most // lookups.REACH))
         ),
         f"const {element} *const step = (const {element} *)x;",
@@ -105,6 +105,11 @@ def _parts(name: str, op: Recurrent, step: Operand, by: int | None) -> Constant:
     parameters = "const bitq_recurrent *layer, const uint8_t *x, const uint8_t *before, int32_t *parts"
     head = f"static void {name}_parts({parameters})"
     return Constant(f"{name}_parts", "\n".join([head, "{", *(f"    {line}" for line in body), "}", ""]), 0)
+
+
+def _from(word: int) -> str:
+    """Return where the sums of a set begin."""
+    return f"made + {word}" if word else "made"
 
 
 class _Row(NamedTuple):
@@ -172,7 +177,8 @@ def _pair_lines(pair: _Pair) -> list[str]:
                 del signs[each]
             signs[name] = sign
     for row, signs in zip(pair.rows, rest, strict=True):
-        lines += [*_chain("s", signs), f"{row.to} = s;"]
+        ((only, sign), *more) = signs.items()
+        lines += [f"{row.to} = {only};"] if sign > 0 and not more else [*_chain("s", signs), f"{row.to} = s;"]
     return lines
 
 
@@ -239,9 +245,11 @@ def _cell(name: str, op: Recurrent, biases: list[np.ndarray], by: np.ndarray, al
         "}",
         "",
         "#if defined(__ARM_ARCH_6M__)",
-        f"#define {name.upper()}_ONCE {once}",
+        f"#define {name.upper()}_ONCE {once}u",
+        f"#define {name.upper()}_TOTALS {TOTALS * once}u",
         "#else",
-        f"#define {name.upper()}_ONCE 1",
+        f"#define {name.upper()}_ONCE 1u",
+        f"#define {name.upper()}_TOTALS {TOTALS}u",
         "#endif",
         f"static void {name}_cell(const bitq_recurrent *layer, const int32_t *parts, int32_t *state, uint8_t *y)",
         "{",
@@ -250,7 +258,7 @@ def _cell(name: str, op: Recurrent, biases: list[np.ndarray], by: np.ndarray, al
         *(f"    BITQ_OPAQUE({word});" for word in arguments[1:]),
         f"    for (uint32_t i = 0; i < {op.units}u; i += {name.upper()}_ONCE) {{",
         f"        {name}_units({', '.join(arguments)}, state, y);",
-        *(f"        {word} += {TOTALS} * {name.upper()}_ONCE;" for word in arguments),
+        *(f"        {word} += {name.upper()}_TOTALS;" for word in arguments),
         *(f"        {word} += {name.upper()}_ONCE;" for word in ("state", "y")),
         "    }",
         "}",
