@@ -48,7 +48,7 @@ FRACTIONS = (5, 26)  # of parts
 CELL_FRACTIONS = (5, 14)  # of an LSTM's cell
 NARROWS = (0, GATE)
 TABLE: Values = np.rint(np.tanh(np.minimum(np.arange(65), 63) / 16) * (1 << ONE)).astype(np.int64)
-"""``tanh(i / 16)`` up to 63, where it stays: linear in between, it is off by less than 2^−10."""
+"""``tanh(i / 16)`` up to 63, where it stays: linear in between, it is off by at most 2^−10.4."""
 _ENDS = len(TABLE) - 1
 _SIGNED = np.concatenate([-TABLE[:0:-1], TABLE])
 
