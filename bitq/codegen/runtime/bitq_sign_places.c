@@ -1,8 +1,23 @@
 #include "bitq.h"
 
+/* The sums of one output at both places, a and b, and of the next output, c and d. */
+typedef struct {
+    uint32_t a, b, c, d;
+} place_sums;
+
+/* Adds the k-th words of both places, with the signs of two outputs. */
+static inline void add_words(place_sums *sums, const uint32_t *x, uint32_t signs, uint32_t k, uint32_t mask)
+{
+    const uint32_t first = (signs << k) & mask;
+    const uint32_t second = (signs << (k + 4u)) & mask;
+    sums->a = bitq_add_distances(sums->a, x[2u * k], first);
+    sums->b = bitq_add_distances(sums->b, x[2u * k + 1u], first);
+    sums->c = bitq_add_distances(sums->c, x[2u * k], second);
+    sums->d = bitq_add_distances(sums->d, x[2u * k + 1u], second);
+}
+
 /* The sums of all outputs of a convolution at two places, two outputs at once: those of the first place, then those of
- * the second one. Their inputs are word by word
- * side by side. */
+ * the second one. Their inputs lie word by word side by side. */
 void bitq_sign_places(const bitq_sign_convolution *layer, const uint32_t *x, uint32_t *sums)
 {
     const int32_t *weights = layer->weights;
@@ -14,59 +29,24 @@ void bitq_sign_places(const bitq_sign_convolution *layer, const uint32_t *x, uin
     const uint32_t mask = bitq_hidden(0x80808080u);
     do {
         const uint32_t *next = x;
-        uint32_t a = start;
-        uint32_t b = start;
-        uint32_t c = start;
-        uint32_t d = start;
+        place_sums done = {start, start, start, start};
         while (next != whole) {
             const uint32_t signs = (uint32_t)*weights++;
-            uint32_t turned;
-            turned = signs & mask;
-            a = bitq_add_distances(a, next[0], turned);
-            b = bitq_add_distances(b, next[1], turned);
-            turned = (signs << 4) & mask;
-            c = bitq_add_distances(c, next[0], turned);
-            d = bitq_add_distances(d, next[1], turned);
-            turned = (signs << 1) & mask;
-            a = bitq_add_distances(a, next[2], turned);
-            b = bitq_add_distances(b, next[3], turned);
-            turned = (signs << 5) & mask;
-            c = bitq_add_distances(c, next[2], turned);
-            d = bitq_add_distances(d, next[3], turned);
-            turned = (signs << 2) & mask;
-            a = bitq_add_distances(a, next[4], turned);
-            b = bitq_add_distances(b, next[5], turned);
-            turned = (signs << 6) & mask;
-            c = bitq_add_distances(c, next[4], turned);
-            d = bitq_add_distances(d, next[5], turned);
-            turned = (signs << 3) & mask;
-            a = bitq_add_distances(a, next[6], turned);
-            b = bitq_add_distances(b, next[7], turned);
-            turned = (signs << 7) & mask;
-            c = bitq_add_distances(c, next[6], turned);
-            d = bitq_add_distances(d, next[7], turned);
+            add_words(&done, next, signs, 0, mask);
+            add_words(&done, next, signs, 1, mask);
+            add_words(&done, next, signs, 2, mask);
+            add_words(&done, next, signs, 3, mask);
             next += 8;
         }
         if ((words & 2u) != 0u) {
             const uint32_t signs = (uint32_t)*weights++;
-            uint32_t turned;
-            turned = signs & mask;
-            a = bitq_add_distances(a, next[0], turned);
-            b = bitq_add_distances(b, next[1], turned);
-            turned = (signs << 4) & mask;
-            c = bitq_add_distances(c, next[0], turned);
-            d = bitq_add_distances(d, next[1], turned);
-            turned = (signs << 1) & mask;
-            a = bitq_add_distances(a, next[2], turned);
-            b = bitq_add_distances(b, next[3], turned);
-            turned = (signs << 5) & mask;
-            c = bitq_add_distances(c, next[2], turned);
-            d = bitq_add_distances(d, next[3], turned);
+            add_words(&done, next, signs, 0, mask);
+            add_words(&done, next, signs, 1, mask);
         }
-        sums[0] = a;
-        sums[1] = c;
-        sums[outputs] = b;
-        sums[outputs + 1u] = d;
+        sums[0] = done.a;
+        sums[1] = done.c;
+        sums[outputs] = done.b;
+        sums[outputs + 1u] = done.d;
         sums += 2;
     } while (sums != end);
 }

@@ -1,5 +1,19 @@
 #include "bitq.h"
 
+/* Of four outputs, those of the first two by one word of weights, those of the others by the next. */
+typedef struct {
+    uint32_t first, second, third, fourth;
+} output_sums;
+
+/* Adds four inputs; their signs are bits 7 and 3 of the bytes of a and b. */
+static inline void add_inputs(output_sums *sums, uint32_t four, uint32_t a, uint32_t b, uint32_t mask)
+{
+    sums->first = bitq_add_distances(sums->first, four, a & mask);
+    sums->second = bitq_add_distances(sums->second, four, (a << 4) & mask);
+    sums->third = bitq_add_distances(sums->third, four, b & mask);
+    sums->fourth = bitq_add_distances(sums->fourth, four, (b << 4) & mask);
+}
+
 /* The sums of weight * (x - 64); weights of 1 bit, inputs of 7 bits. sums: room for a multiple of four outputs.
  *
  * The weights of two outputs for 16 inputs are one word: bit 7 - k of byte i is set for -1 of the first output at input
@@ -18,37 +32,18 @@ void bitq_sign_sums(const int32_t *weights, const uint8_t *x, uint32_t inputs, u
 #endif
     while (left != 0u) {
         const uint32_t step = left > 2u ? 2u : 1u;
-        uint32_t first = 0u - (inputs << 6);
-        uint32_t second = first;
-        uint32_t third = first;
-        uint32_t fourth = first;
+        const uint32_t start = 0u - (inputs << 6);
+        output_sums done = {start, start, start, start};
         const uint8_t *v = x;
 #if defined(__ARM_FEATURE_DSP)
         while (v != whole) {
             const uint32_t a = (uint32_t)weights[0];
             const uint32_t b = (uint32_t)weights[1];
-            uint32_t four;
             weights += step;
-            four = bitq_word(v);
-            first = bitq_add_distances(first, four, a & mask);
-            second = bitq_add_distances(second, four, (a << 4) & mask);
-            third = bitq_add_distances(third, four, b & mask);
-            fourth = bitq_add_distances(fourth, four, (b << 4) & mask);
-            four = bitq_word(v + 4);
-            first = bitq_add_distances(first, four, (a << 1) & mask);
-            second = bitq_add_distances(second, four, (a << 5) & mask);
-            third = bitq_add_distances(third, four, (b << 1) & mask);
-            fourth = bitq_add_distances(fourth, four, (b << 5) & mask);
-            four = bitq_word(v + 8);
-            first = bitq_add_distances(first, four, (a << 2) & mask);
-            second = bitq_add_distances(second, four, (a << 6) & mask);
-            third = bitq_add_distances(third, four, (b << 2) & mask);
-            fourth = bitq_add_distances(fourth, four, (b << 6) & mask);
-            four = bitq_word(v + 12);
-            first = bitq_add_distances(first, four, (a << 3) & mask);
-            second = bitq_add_distances(second, four, (a << 7) & mask);
-            third = bitq_add_distances(third, four, (b << 3) & mask);
-            fourth = bitq_add_distances(fourth, four, (b << 7) & mask);
+            add_inputs(&done, bitq_word(v), a, b, mask);
+            add_inputs(&done, bitq_word(v + 4), a << 1, b << 1, mask);
+            add_inputs(&done, bitq_word(v + 8), a << 2, b << 2, mask);
+            add_inputs(&done, bitq_word(v + 12), a << 3, b << 3, mask);
             v += 16;
         }
 #endif
@@ -58,20 +53,16 @@ void bitq_sign_sums(const int32_t *weights, const uint8_t *x, uint32_t inputs, u
             uint32_t b = (uint32_t)weights[1];
             weights += step;
             do {
-                const uint32_t four = bitq_word(v);
-                first = bitq_add_distances(first, four, a & mask);
-                second = bitq_add_distances(second, four, (a << 4) & mask);
-                third = bitq_add_distances(third, four, b & mask);
-                fourth = bitq_add_distances(fourth, four, (b << 4) & mask);
+                add_inputs(&done, bitq_word(v), a, b, mask);
                 a <<= 1;
                 b <<= 1;
                 v += 4;
             } while (v != stop);
         }
-        sums[0] = first;
-        sums[1] = second;
-        sums[2] = third;
-        sums[3] = fourth;
+        sums[0] = done.first;
+        sums[1] = done.second;
+        sums[2] = done.third;
+        sums[3] = done.fourth;
         sums += 4;
         left -= left < 4u ? left : 4u;
     }
