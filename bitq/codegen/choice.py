@@ -27,7 +27,7 @@ _DENSE_AS_LOOP = 1000
 def step_of(op: Recurrent, state: str, optimize: str) -> Printer:
     """Return how one step of a recurrent layer is printed, whose state is a field of the caller's."""
     most = _CELL_AS_CODE.get(optimize, 0)
-    return Printer(partial(recurrent.step, state=state, most=most), partial(recurrent.step_scratch, most=most))
+    return Printer(partial(recurrent.step, state=state, most=most), recurrent.step_scratch)
 
 
 def printer_of(op: Op, inputs: Sequence[TensorType], optimize: str) -> Printer:
@@ -53,7 +53,7 @@ def printer_of(op: Op, inputs: Sequence[TensorType], optimize: str) -> Printer:
         return PRINTERS[type(op)]
     if isinstance(op, Recurrent):
         most = _CELL_AS_CODE[optimize]
-        return Printer(partial(recurrent.recurrent, most=most), partial(recurrent.scratch, most=most))
+        return Printer(partial(recurrent.recurrent, most=most), recurrent.scratch)
     size = op.weights.codes.size
     if isinstance(op, Dense):
         if signs.covers(op, inputs[0]):

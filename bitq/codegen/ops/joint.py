@@ -22,7 +22,7 @@ from bitq.ir.cells import LONG
 from bitq.ir.ops import Recurrent
 from bitq.ir.types import BIPOLAR, INT16, UINT8
 
-RUNTIME = ("bitq_curve", "bitq_tanh")
+RUNTIME = ("bitq_curve",)
 """What the code needs of the runtime."""
 
 _LEAST = 3  # columns of a set

@@ -48,7 +48,7 @@ def recurrent(op: Recurrent, at: Place, most: int = 0) -> Layer:
     return Layer(op, form.constants, call, ("bitq_recur", *form.runtime))
 
 
-def scratch(op: Recurrent, inputs: Sequence[Operand], most: int = 0) -> int:
+def scratch(op: Recurrent, inputs: Sequence[Operand]) -> int:
     """Room for parts and state."""
     return 4 * (_words(op) + op.units)
 
@@ -65,7 +65,7 @@ def step(op: Recurrent, at: Place, state: str, most: int = 0) -> Layer:
     return Layer(op, form.constants, "\n    ".join(calls), ("bitq_concat", *form.runtime))
 
 
-def step_scratch(op: Recurrent, inputs: Sequence[Operand], most: int = 0) -> int:
+def step_scratch(op: Recurrent, inputs: Sequence[Operand]) -> int:
     """Room for the parts of one step."""
     return 4 * _words(op)
 
@@ -87,7 +87,7 @@ def _form(op: Recurrent, at: Place, most: int) -> _Form:
     name, cell = f"{at.symbol}_parts", f"bitq_{op.cell}"
     runtime = ("bitq_curve", "bitq_tanh") if op.cell != "relu" else ()
     if _is_joint(op, most):
-        name, cell = f"{at.symbol}_parts", f"{at.symbol}_cell"
+        cell = f"{at.symbol}_cell"
         constants = joint.gru(at.symbol, op, (step, before))
         runtime = joint.RUNTIME
     elif _is_straight(op, most):

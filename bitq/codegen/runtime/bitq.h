@@ -482,15 +482,6 @@ static inline int32_t bitq_gru_kept(int32_t reset, int32_t b, uint32_t narrow)
     return bitq_floor_shift(bitq_floor_shift(reset, 16) * short_b, 15u - narrow);
 }
 
-/* One unit of a GRU, from the parts of r, z and n, those of r and z more by 2^(fraction + 3), and a by
- * 2^(fraction + 2). h is more by 2^30. */
-static inline int32_t bitq_gru_unit(int32_t reset, int32_t update, int32_t a, int32_t b, int32_t h, uint32_t fraction,
-                                    uint32_t narrow)
-{
-    const int32_t kept = bitq_gru_kept(bitq_on_curve(reset, fraction - 3u), b, narrow);
-    return bitq_gru_state(bitq_on_curve(update, fraction - 3u), bitq_on_curve(a + kept, fraction - 4u), h);
-}
-
 /* Sums of two matrices in the halves of a word, each times its half of `by`, and a bias. The low one is not negative,
  * so it borrows nothing from the high one. */
 static inline int32_t bitq_halves(uint32_t total, uint32_t by, int32_t bias)
