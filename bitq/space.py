@@ -102,7 +102,7 @@ def settings_of(config: ExperimentConfig) -> dict[str, Any]:
     for key in ("n_trials", "space", "storage", "executor", "address", "front", "obvious"):
         del search[key]
     parts = {key: asdict(config)[key] for key in ("data", "model", "quant", "train", "seed")}
-    parts["target"] = {key: asdict(config.target)[key] for key in ("name", "compiler", "optimize")}
+    parts["target"] = {key: asdict(config.target)[key] for key in ("name", "compiler", "optimize", "hop")}
     return {**parts, "policy": _policy(config) if "bits" not in search_of(config).space else {}, "search": search}
 
 

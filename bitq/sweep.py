@@ -126,7 +126,7 @@ def _run_trials(
     costs: dict[int, dict[str, float]] = {}
     predicted: dict[str, dict[str, float]] = {}  # of each network, shared by the trials that train it
     for outcome in study.outcomes():
-        _trial_job(config, home, outcome.trial, predicted).predicted.update(outcome.costs)
+        _costs(predicted, config, outcome.trial).update(outcome.costs)
     running = 0
     epochs = config.train.epochs
     points = max(1, epochs // _POINTS)
@@ -251,8 +251,13 @@ def _trial_job(
     one = with_trial(config, variant_of(config, trial.params))
     kept = _repeats(home, trial)
     known = {int(seed): value for seed, value in json.loads(kept.read_text()).items()} if kept.is_file() else {}
-    same = predicted.setdefault(network_of(one), {})
+    same = _costs(predicted, config, trial)
     return TrialJob(trial, one, chosen.repeats, chosen.spread, costs, limits, known, same)
+
+
+def _costs(predicted: dict[str, dict[str, float]], config: ExperimentConfig, trial: Trial) -> dict[str, float]:
+    """Return what the network of a trial is known to cost, one with that of all trials that train it."""
+    return predicted.setdefault(network_of(with_trial(config, variant_of(config, trial.params))), {})
 
 
 def _repeats(home: Path, trial: Trial) -> Path:

@@ -82,7 +82,8 @@ class SearchStudy:
                     return None
                 self._study.enqueue_trial(proposed)
             trial = self._study.ask(self._distributions())
-            if key_of(trial.params) in self._known(but=trial.number):  # another host was faster
+            # Another host may have taken what was queued; the sampler has then been asked for anything.
+            if key_of(trial.params) in self._known(but=trial.number) or not self._fits(trial.params):
                 self._drop(trial.number, trial._trial_id)  # pyright: ignore[reportPrivateUsage]
                 continue
             trial.set_user_attr(_OWNER, self._lease.owner)

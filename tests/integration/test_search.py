@@ -82,6 +82,13 @@ def test_a_changed_configuration_is_refused(searched, bitq_shared):
     assert "train.epochs: 3 → 4" in again.err
 
 
+def test_a_budget_that_nothing_fits_is_refused_before_any_training(bitq):
+    ran = bitq.run("+experiment=digits", "+search=bits", "search.budget.parameter_bytes=100", "track=none")
+    assert ran.code == 2
+    assert re.search(r"no network of the space takes at most 100 bytes; the smallest .* takes [\d,]+\.", ran.err)
+    assert "training" not in ran.out
+
+
 def test_the_figures_of_the_search_are_there(searched):
     figures = Path(searched[1].out.strip().splitlines()[-1]).parent / "figures"
     assert {"pareto.png", "bits.png", "importances.png"} <= {path.name for path in figures.iterdir()}

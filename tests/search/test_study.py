@@ -285,6 +285,15 @@ def test_only_what_fits_is_proposed_and_all_of_it(tmp_path, sampler):
         assert study.exhausted
 
 
+def test_what_the_sampler_gives_where_another_host_took_the_proposal_fits_too(tmp_path, monkeypatch):
+    space = {name: SPACE[name] for name in ("bits/conv", "bits/head")}
+    with opened(tmp_path, config(sampler="random"), space, {}, lambda params: size(params) <= 14) as study:
+        queue = study._study.enqueue_trial
+        taken = iter([True] * 3)
+        monkeypatch.setattr(study._study, "enqueue_trial", lambda params: next(taken, False) or queue(params))
+        assert [size(study.ask().params) <= 14 for _ in range(3)] == [True] * 3
+
+
 def test_a_sampler_that_learns_stays_within_a_tight_budget(tmp_path):
     """Three in sixteen pairs of bits fits; every one that is asked for does, and the numbers have no gaps."""
     fits = lambda params: size(params) <= 14  # noqa: E731
