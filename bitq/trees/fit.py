@@ -13,7 +13,6 @@ from bitq.core.errors import ConfigError
 from bitq.ir.ops import Forest
 from bitq.ir.types import TensorType
 from bitq.trees.config import ForestConfig
-from bitq.trees.convert import forest_of
 from bitq.trees.learners import LEARNERS, Answers, Growth, Learner
 from bitq.trees.rounding import Lattice, lattice_of
 
@@ -110,17 +109,8 @@ def fit(
             Growth(trees, depth, rows, min(config.rows, rows), features, config.learning_rate, seed)
         )
         model.fit(coarse, train.y - base if base else train.y, sample_weight=weights)
-        forest = forest_of(
-            [estimator.tree_ for estimator in np.ravel(getattr(model, "estimators_", model))],
-            lattice,
-            name=name,
-            source=read,
-            scores=scores,
-            values=learner.values(model),
-            leaf_bits=0 if learner.leaf == "vote" else config.leaf_bits,
-            first=scores - learner.together(scores) if learner.leaf == "value" else 0,
-            gain=learner.gain(model),
-            base=base,
+        forest = learner.operation(
+            model, lattice, name=name, source=read, scores=scores, leaf_bits=config.leaf_bits, base=base
         )
         found = forest.evaluate([val.x.astype(np.int64)], [x_type])
         real = (found[:, 0] - forest.out.zero_point) * forest.out.scale

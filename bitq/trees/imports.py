@@ -27,7 +27,7 @@ from bitq.ir.ops import ArgMax, Forest
 from bitq.ir.ops.forest import DEEPEST
 from bitq.ir.ranges import prove
 from bitq.ir.types import INT8, INT16, INT32, TensorType
-from bitq.trees.convert import Leaves, forest_of
+from bitq.trees.convert import Leaves
 from bitq.trees.grow import INPUT, WINNER
 from bitq.trees.learners import LEARNERS, Learner
 from bitq.trees.rounding import Lattice, lattice_of
@@ -78,26 +78,18 @@ def from_trees(
         raise ConfigError(f"leaf_bits: leaves have 8 or 16 bits, got {leaf_bits}.")
     x_type = _type_of(rows, int(model.n_features_in_))
     trees = [tree.tree_ for tree in np.ravel(getattr(model, "estimators_", model))]
-    depth = max(int(tree.max_depth) for tree in trees)
+    depth = max(tree.max_depth for tree in trees)
     if depth > DEEPEST:
         raise ConfigError(f"its trees are {depth} deep, {DEEPEST} are possible; fit them with max_depth={DEEPEST}.")
     scores = len(model.classes_) if task == "classification" else 1
-    together, gain = learner.together(scores), learner.gain(model)
-    start = _start(model, learner, rows, together) if isinstance(model, _BOOSTING) else np.zeros(1)
+    start = _start(model, learner, rows, learner.together(scores)) if isinstance(model, _BOOSTING) else np.zeros(1)
     values = learner.values(model)
     if task == "classification" and start.any():
-        values = _beginning(values, dict(zip(map(id, trees), start / gain, strict=False)))
+        values = _beginning(values, dict(zip(map(id, trees), start / learner.gain(model), strict=False)))
     every = Lattice(0, np.full(x_type.size, -1))  # all integers: a gap is a threshold
-    forest = forest_of(
-        trees,
-        every,
-        source=INPUT,
-        scores=scores,
-        values=values,
-        leaf_bits=0 if learner.leaf == "vote" else leaf_bits,
-        first=scores - together if learner.leaf == "value" else 0,
-        gain=gain,
-        base=float(start[0]) if task == "regression" else 0.0,
+    base = float(start[0]) if task == "regression" else 0.0
+    forest = learner.operation(
+        model, every, source=INPUT, scores=scores, leaf_bits=leaf_bits, values=values, base=base
     )
     graph = Graph(name, x_type, (_moved(forest, x_type, rows.astype(np.int64)),), (forest.name,))
     if task == "classification":

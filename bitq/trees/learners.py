@@ -17,7 +17,9 @@ from sklearn.ensemble import (
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from bitq.trees.convert import Leaves, means
+from bitq.ir.ops import Forest
+from bitq.trees.convert import Leaves, forest_of, means
+from bitq.trees.rounding import Lattice
 
 Answers = NDArray[Any]
 
@@ -71,6 +73,43 @@ class Learner:
     values: Callable[[Any], Leaves] = lambda model: means
     answers: Callable[[Any, Answers], Answers] = lambda model, x: model.predict(x)
     single: bool = False
+
+    def operation(
+        self,
+        model: Any,
+        lattice: Lattice,
+        *,
+        source: str,
+        scores: int,
+        leaf_bits: int,
+        values: Leaves | None = None,
+        base: float = 0.0,
+        name: str = "trees",
+    ) -> Forest:
+        """Return a fitted estimator as one operation.
+
+        Args:
+            model: the estimator.
+            lattice: of the features that it was fitted on.
+            source: name of the value that the operation reads.
+            scores: number of scores: classes, or 1.
+            leaf_bits: of values in leaves.
+            values: of a tree, what stands in its nodes; by default `Learner.values`.
+            base: what is added to the answers.
+            name: of the operation.
+        """
+        return forest_of(
+            [estimator.tree_ for estimator in np.ravel(getattr(model, "estimators_", model))],
+            lattice,
+            name=name,
+            source=source,
+            scores=scores,
+            values=values or self.values(model),
+            leaf_bits=0 if self.leaf == "vote" else leaf_bits,
+            first=scores - self.together(scores) if self.leaf == "value" else 0,
+            gain=self.gain(model),
+            base=base,
+        )
 
 
 def path_length(rows: Any) -> NDArray[np.float64]:
