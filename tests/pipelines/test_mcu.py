@@ -9,7 +9,7 @@ from bitq.device.emulator import is_installed
 from bitq.device.host import HostModel
 from bitq.device.verify import verify
 from bitq.ir.reference import evaluate
-from bitq.ir.types import BIPOLAR, INT8
+from bitq.ir.types import BIPOLAR, INT8, UINT7, UINT8
 from bitq.trees.rounding import lattice_of
 from pipelines.mcu.forest import fitted, rows
 from pipelines.mcu.generators import GENERATORS, features_of
@@ -112,8 +112,8 @@ def test_extremes_and_random_inputs_are_exact(name, optimize, tmp_path):
     np.testing.assert_array_equal(got.winners, expected.winners)
 
 
-ROWS = [(name, core) for name in NETWORKS for core in ("cortex_m0plus", "cortex_m4")]
-ROWS += [("N1", "rv32imc"), ("N1", "rv32ec")]
+ROWS = [(name, core, UINT8) for name in NETWORKS for core in ("cortex_m0plus", "cortex_m4")]
+ROWS += [("N1", "rv32imc", UINT8), ("N1", "rv32ec", UINT8), ("N1", "cortex_m4", UINT7), ("N2", "cortex_m4", UINT7)]
 
 
 @pytest.mark.long
@@ -121,12 +121,12 @@ ROWS += [("N1", "rv32imc"), ("N1", "rv32ec")]
 @pytest.mark.skipif(not is_installed(), reason="the emulator is not installed")
 @pytest.mark.parametrize("compiler", ["zig", "gcc"])
 @pytest.mark.parametrize("optimize", ["size", "speed"])
-@pytest.mark.parametrize(("name", "core"), ROWS)
-def test_10_000_random_inputs_are_exact_on_the_core(name, core, optimize, compiler, tmp_path):
+@pytest.mark.parametrize(("name", "core", "activations"), ROWS, ids=lambda part: getattr(part, "name", part))
+def test_10_000_random_inputs_are_exact_on_the_core(name, core, activations, optimize, compiler, tmp_path):
     target = TargetConfig(name=core, optimize=optimize, compiler=compiler)
     if compiler == "gcc" and find_tool(target.core.gcc_program) is None:
         pytest.skip(f"{target.core.gcc_program} is not installed")
-    graph = NETWORKS[name](BIPOLAR)
+    graph = NETWORKS[name](BIPOLAR, activations)
     x = inputs_of(graph, 10_000)
     expected = evaluate(graph, x)
     folder = deployed(tmp_path / "deploy", graph, optimize)
